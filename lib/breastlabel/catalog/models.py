@@ -1,0 +1,125 @@
+"""One image as the catalog knows it, and the table that holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import PurePosixPath
+from typing import Any
+
+from sqlalchemy import JSON, Boolean, Column, Float, MetaData, RowMapping, String, Table
+
+from breastlabel.errors import StudiesError
+from breastlabel.imaging.vocabulary import Laterality, LesionClass, Modality, ViewPosition
+
+__all__ = ["SPLITS", "ImageRecord", "images_table", "schema", "state_table"]
+
+SPLITS = ("train", "val", "test")
+_LABELS = tuple(c.label for c in LesionClass)
+
+schema = MetaData()
+
+images_table = Table(
+    "images",
+    schema,
+    Column("image_id", String, primary_key=True),
+    Column("file", String, nullable=False),
+    Column("dataset", String, nullable=False),
+    Column("modality", String(8), nullable=False),
+    Column("patient_key", String, nullable=False, index=True),
+    Column("study_key", String),
+    Column("laterality", String(1)),
+    Column("view_position", String(8)),
+    # "group" is a reserved word of SQL; the attribute keeps the domain's name.
+    Column("group_key", String, key="group", nullable=False, index=True),
+    Column("split", String(8), index=True),
+    Column("label", String(16)),
+    Column("reviewed", Boolean, nullable=False),
+    Column("excluded", String),
+    Column("spacing_rows", Float),
+    Column("spacing_cols", Float),
+    Column("metadata", JSON, nullable=False),
+)
+
+state_table = Table(
+    "catalog_state", schema, Column("name", String, primary_key=True), Column("value", String, nullable=False)
+)
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """What the catalog knows of one image.
+
+    Attributes:
+        image_id: unique in the studies folder; the file's stem.
+        file: POSIX path relative to the studies folder.
+        dataset: where it comes from: an importer's name, or ``"folder"``.
+        patient_key: a key for grouping, not the patient's identifier in any hospital system.
+        group: images that must never be parted by a split: one patient's, and near-duplicates.
+        split: ``"train"``, ``"val"``, ``"test"``, or None for an image that belongs to none.
+        label: ``"normal"``, ``"benign"``, ``"malignant"`` as the source or the reader says; None unknown.
+        reviewed: a label map was accepted for the image; an empty one then means normal.
+        excluded: why the image is kept out of training and evaluation; None where it takes part.
+        spacing_rows: mm between rows; None where unknown.
+        spacing_cols: mm between columns; None where unknown.
+        metadata: what else the source says (``birads``, ``histology``, ...), plain JSON values.
+    """
+
+    image_id: str
+    file: str
+    dataset: str
+    modality: Modality
+    patient_key: str
+    group: str
+    study_key: str | None = None
+    laterality: Laterality | None = None
+    view_position: ViewPosition | None = None
+    split: str | None = None
+    label: str | None = None
+    reviewed: bool = False
+    excluded: str | None = None
+    spacing_rows: float | None = None
+    spacing_cols: float | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.image_id or self.image_id.startswith(".") or any(c in self.image_id for c in "/\\\0"):
+            raise StudiesError(
+                f"an image id must be a plain file stem; got '{self.image_id}'; rename the file"
+            )
+        path = PurePosixPath(self.file)
+        if not self.file or path.is_absolute() or ".." in path.parts:
+            raise StudiesError(
+                f"an image's file must be a path below its studies folder; got '{self.file}'; copy it there"
+            )
+        if self.split is not None and self.split not in SPLITS:
+            raise StudiesError(f"split must be one of {', '.join(SPLITS)} or None; got '{self.split}'")
+        if self.label is not None and self.label not in _LABELS:
+            raise StudiesError(f"label must be one of {', '.join(_LABELS)} or None; got '{self.label}'")
+
+    @property
+    def spacing(self) -> tuple[float, float] | None:
+        """(between rows, between columns) in mm; None unless both are known."""
+        if self.spacing_rows is None or self.spacing_cols is None:
+            return None
+        return self.spacing_rows, self.spacing_cols
+
+
+def row_from_record(record: ImageRecord) -> dict[str, Any]:
+    """The record as the table stores it: enums by their value."""
+    return {f.name: _plain(getattr(record, f.name)) for f in fields(record)}
+
+
+def record_from_row(row: RowMapping) -> ImageRecord:
+    """The stored row as a record: values as their enums."""
+    values = {f.name: row[images_table.c[f.name]] for f in fields(ImageRecord)}
+    values["modality"] = Modality(values["modality"])
+    values["laterality"] = Laterality(values["laterality"]) if values["laterality"] else None
+    values["view_position"] = ViewPosition(values["view_position"]) if values["view_position"] else None
+    return ImageRecord(**values)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Modality | Laterality | ViewPosition):
+        return value.value
+    return dict(value) if isinstance(value, Mapping) else value
