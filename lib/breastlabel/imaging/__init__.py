@@ -1,6 +1,14 @@
 """Files and DICOM -> BreastImage, and masks back into the image's own space."""
 
-from breastlabel.imaging.files import IMAGE_SUFFIXES, image_stem, read_image, read_mask, write_image, write_mask
+from breastlabel.imaging.files import (
+    IMAGE_SUFFIXES,
+    binary_mask,
+    image_stem,
+    read_image,
+    read_mask,
+    write_image,
+    write_mask,
+)
 from breastlabel.imaging.image import BreastImage, FloatArray, Geometry, LabelArray
 from breastlabel.imaging.vocabulary import Density, Laterality, LesionClass, Modality, ViewPosition
 
@@ -15,6 +23,7 @@ __all__ = [
     "LesionClass",
     "Modality",
     "ViewPosition",
+    "binary_mask",
     "image_stem",
     "read_image",
     "read_mask",

@@ -1,0 +1,210 @@
+"""NIfTI and NRRD files of one slice: pixels together with their space.
+
+NIfTI goes through nibabel, NRRD is read by SimpleITK; both keep a file's own index order, so that
+``array[row, col]`` here is ``image[col, row]`` there. NRRD is written here, in the few header lines that
+the format asks for, so that a file is a pure function of its content and can be written atomically.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from breastlabel.errors import InvalidImageError
+from breastlabel.imaging.image import Geometry
+from breastlabel.imaging.stored import StoredImage, check_size
+
+__all__ = ["NIFTI_SUFFIXES", "NRRD_SUFFIXES", "itk_geometry", "nifti_bytes", "nrrd_bytes", "read_volume"]
+
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+NRRD_SUFFIXES = (".nrrd",)
+
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_UNIT_IN_MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
+_NRRD_TYPES = {"u1": "unsigned char", "u2": "unsigned short", "i2": "short", "f4": "float"}
+
+
+def read_volume(path: Path, *, suffix: str) -> StoredImage:
+    """Read a 2D file, or a 3D file of one slice, grey or RGB(A).
+
+    Unit spacing in both directions is what converters write when they know nothing: no breast image
+    has pixels of one millimetre. It is reported as unknown.
+
+    Raises:
+        InvalidImageError: damaged, several slices or time points, or too large.
+    """
+    return _read_nifti(path) if suffix in NIFTI_SUFFIXES else _read_nrrd(path)
+
+
+def nifti_bytes(pixels: npt.NDArray[Any], geometry: Geometry, *, compress: bool) -> bytes:
+    """(rows, cols) as a NIfTI-1 volume of one slice."""
+    import nibabel
+
+    affine = _LPS_TO_RAS @ _matrix(geometry)
+    image = nibabel.Nifti1Image(np.ascontiguousarray(pixels.T[:, :, None]), affine)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(affine, code="scanner")
+    image.set_qform(affine, code="scanner")
+    data: bytes = image.to_bytes()
+    return gzip.compress(data, compresslevel=6, mtime=0) if compress else data
+
+
+def nrrd_bytes(pixels: npt.NDArray[Any], geometry: Geometry) -> bytes:
+    """(rows, cols) as a gzipped NRRD volume of one slice, http://teem.sourceforge.net/nrrd/format.html."""
+    kind = pixels.dtype.str[1:]
+    matrix = _matrix(geometry)
+
+    def vector(values: npt.NDArray[np.float64]) -> str:
+        return "(" + ",".join(repr(float(value)) for value in values) + ")"
+
+    header = "\n".join(
+        [
+            "NRRD0004",
+            f"type: {_NRRD_TYPES[kind]}",
+            "dimension: 3",
+            "space: left-posterior-superior",
+            f"sizes: {pixels.shape[1]} {pixels.shape[0]} 1",
+            "space directions: " + " ".join(vector(matrix[:3, axis]) for axis in range(3)),
+            "kinds: domain domain domain",
+            "endian: little",
+            "encoding: gzip",
+            f"space origin: {vector(matrix[:3, 3])}",
+            "\n",
+        ]
+    )
+    little = np.ascontiguousarray(pixels).astype(pixels.dtype.newbyteorder("<"), copy=False)
+    return header.encode("ascii") + gzip.compress(little.tobytes(), compresslevel=6, mtime=0)
+
+
+def itk_geometry(path: Path) -> Geometry | None:
+    """The space that SimpleITK gives a file, from its header; None where SimpleITK cannot read it."""
+    try:
+        return _itk_reader_geometry(_itk_reader(path))
+    except RuntimeError:
+        return None
+
+
+def _matrix(geometry: Geometry) -> npt.NDArray[np.float64]:
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.reshape(geometry.direction, (3, 3)) * np.asarray(geometry.spacing)
+    matrix[:3, 3] = geometry.origin
+    return matrix
+
+
+def _known_spacing(spacing: tuple[float, float, float]) -> tuple[float, float] | None:
+    across, down, _ = spacing
+    return None if across == 1.0 and down == 1.0 else (down, across)
+
+
+def _check_single(sizes: tuple[int, ...], name: str) -> None:
+    if len(sizes) < 2 or any(size != 1 for size in sizes[2:]):
+        shown = " x ".join(str(size) for size in sizes)
+        raise InvalidImageError(
+            f"one slice is required; {name} is {shown}; save the one slice to analyse as its own file"
+        )
+
+
+def _damaged(name: str, error: Exception) -> InvalidImageError:
+    reason = str(error).strip().splitlines()
+    return InvalidImageError(
+        f"a readable NIfTI or NRRD image is required; {name} is damaged or of another format"
+        f"{' (out of memory)' if isinstance(error, MemoryError) or not reason else ''}; export it again"
+    )
+
+
+def _read_nifti(path: Path) -> StoredImage:
+    import nibabel
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        image = nibabel.load(path)
+        sizes = tuple(int(size) for size in image.shape)
+        check_size(sizes, path.name)
+        # The fifth axis of NIfTI holds vectors, which is how some writers store colour.
+        channels = sizes[4] if len(sizes) == 5 and sizes[4] in (3, 4) else 1
+        _check_single(sizes[:4] if channels > 1 else sizes, path.name)
+        array = np.asanyarray(image.dataobj)
+        geometry = _nifti_geometry(path, image)
+    except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError, MemoryError) as error:
+        if isinstance(error, InvalidImageError):
+            raise
+        raise _damaged(path.name, error) from error
+    if array.dtype.names:  # NIfTI's RGB24 and RGBA32 types
+        array = np.stack([array[name] for name in array.dtype.names], axis=-1)
+        channels = array.shape[-1]
+    if np.iscomplexobj(array):
+        raise InvalidImageError(f"real pixel values are required; {path.name} is complex; export magnitudes")
+    flat = array.reshape(sizes[0], sizes[1], channels).swapaxes(0, 1)
+    return StoredImage(flat[:, :, 0] if channels == 1 else flat, geometry, _known_spacing(geometry.spacing))
+
+
+def _nifti_geometry(path: Path, image: Any) -> Geometry:
+    header = image.header
+    if int(header["qform_code"]) == 0 and int(header["sform_code"]) == 0:
+        # Without a stated space each library invents its own; viewers show ITK's.
+        known = itk_geometry(path)
+        if known is not None:
+            return known
+    unit = _UNIT_IN_MM.get(header.get_xyzt_units()[0], 1.0)
+    affine: npt.NDArray[np.float64] = np.diag([unit, unit, unit, 1.0]) @ _LPS_TO_RAS @ image.affine
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(affine).all() or (spacing == 0).any():
+        raise InvalidImageError(
+            f"a NIfTI affine with finite, nonzero spacing is required; that of {path.name} is not; repair it"
+        )
+    # float32 in the header: the seventh digit of a spacing is noise.
+    spacing = np.array([float(f"{value:.7g}") for value in spacing], np.float64)
+    direction: npt.NDArray[np.float64] = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    return _geometry(spacing, affine[:3, 3], direction)
+
+
+def _geometry(
+    spacing: npt.NDArray[np.float64], origin: npt.NDArray[np.float64], direction: npt.NDArray[np.float64]
+) -> Geometry:
+    x, y, z = (float(value) for value in spacing)
+    a, b, c = (float(value) for value in origin)
+    # Adding zero turns -0.0 into 0.0.
+    return Geometry((x, y, z), (a + 0.0, b + 0.0, c + 0.0), tuple(float(v) + 0.0 for v in direction.flat))
+
+
+def _itk_reader(path: Path) -> Any:
+    import SimpleITK
+
+    reader = SimpleITK.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    return reader
+
+
+def _itk_reader_geometry(reader: Any) -> Geometry:
+    """ITK's 2D or 3D space as a 3D one."""
+    n = int(reader.GetDimension())
+    spacing, origin, direction = np.ones(3), np.zeros(3), np.eye(3)
+    used = min(n, 3)
+    spacing[:used] = reader.GetSpacing()[:used]
+    origin[:used] = reader.GetOrigin()[:used]
+    direction[:used, :used] = np.reshape(reader.GetDirection(), (n, n))[:used, :used]
+    return _geometry(spacing, origin, direction)
+
+
+def _read_nrrd(path: Path) -> StoredImage:
+    import SimpleITK
+
+    try:
+        reader = _itk_reader(path)
+        sizes = tuple(int(size) for size in reader.GetSize())
+        check_size(sizes, path.name)
+        _check_single(sizes, path.name)
+        geometry = _itk_reader_geometry(reader)
+        array = np.asarray(SimpleITK.GetArrayFromImage(reader.Execute()))
+        channels = int(reader.GetNumberOfComponents())
+    except (RuntimeError, MemoryError) as error:
+        raise _damaged(path.name, error) from error
+    array = array.reshape(sizes[1], sizes[0], channels)
+    return StoredImage(array[:, :, 0] if channels == 1 else array, geometry, _known_spacing(geometry.spacing))
