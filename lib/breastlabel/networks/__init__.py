@@ -1,0 +1,25 @@
+"""Encoders, decoders, recurrence and heads, and the systems built from them."""
+
+from breastlabel.networks.base import HybridNetwork, HybridOutput
+from breastlabel.networks.baselines import PixelLogisticRegression
+from breastlabel.networks.dropout import dropout_modules, set_dropout, stochastic_passes
+from breastlabel.networks.presets import EFFICIENT_ULTRASOUND
+from breastlabel.networks.registry import NETWORKS, create_network, network_config
+from breastlabel.networks.texture import TEXTURE_NAMES, texture_features
+from breastlabel.networks.ultrasound import UltrasoundHybrid
+
+__all__ = [
+    "EFFICIENT_ULTRASOUND",
+    "NETWORKS",
+    "TEXTURE_NAMES",
+    "HybridNetwork",
+    "HybridOutput",
+    "PixelLogisticRegression",
+    "UltrasoundHybrid",
+    "create_network",
+    "dropout_modules",
+    "network_config",
+    "set_dropout",
+    "stochastic_passes",
+    "texture_features",
+]

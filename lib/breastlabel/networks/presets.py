@@ -1,0 +1,18 @@
+"""Named sets of arguments that have been measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["EFFICIENT_ULTRASOUND"]
+
+EFFICIENT_ULTRASOUND: dict[str, Any] = {
+    "widths": (32, 64, 96, 160, 256),
+    "convs_per_block": 2,
+    "residual": True,
+    "stem_stride": 2,
+    "pool_last": False,
+    "decoder_widths": (128, 96, 48, 32),
+    "mask_pooling": True,
+}
+"""Arguments of ``UltrasoundHybrid`` for CPUs: deeper than the paper's, with the full resolution left out."""
