@@ -1,0 +1,194 @@
+"""Checkpoints: a folder with the weights, everything needed to use them, and a model card.
+
+``model.safetensors`` holds the tensors, ``model.json`` the network and its arguments, the preparation
+and its arguments, labels, calibration, thresholds, the training data's fingerprint, metrics and code
+version, ``MODEL_CARD.md`` the same for people. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+import breastlabel
+from breastlabel.errors import CheckpointError
+from breastlabel.imaging.vocabulary import LesionClass
+from breastlabel.networks import create_network, network_config
+from breastlabel.training.card import model_card
+from breastlabel.transforms import preparation_from_config
+
+__all__ = ["FORMAT", "Checkpoint", "load_checkpoint", "read_spec", "save_checkpoint", "set_alias"]
+
+# The version of the layout of model.json. A reader refuses what is newer than itself.
+FORMAT = 1
+_FILES = ("model.safetensors", "model.json")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model, ready to use.
+
+    Attributes:
+        network: in evaluation mode, on the CPU.
+        preparation: what turns an image's pixels into the network's input.
+        spec: the content of ``model.json``.
+        path: the folder.
+    """
+
+    network: nn.Module
+    preparation: Any
+    spec: Mapping[str, Any]
+    path: Path
+
+    @property
+    def version(self) -> str:
+        """When it was trained and a hash of its weights, e.g. ``20261120-101500-1f9a03bc``."""
+        return str(self.spec["version"])
+
+    @property
+    def model(self) -> str:
+        """The system's name, e.g. ``ultrasound``."""
+        return str(self.spec["model"])
+
+    @property
+    def labels(self) -> list[str]:
+        """Class names in the order of the network's outputs."""
+        return list(self.spec["labels"])
+
+
+def save_checkpoint(
+    folder: Path,
+    network: nn.Module,
+    *,
+    model: str,
+    preparation: Any,
+    calibration: Mapping[str, float],
+    thresholds: Mapping[str, float],
+    inference: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a checkpoint; the folder appears complete or not at all.
+
+    Args:
+        folder: replaced if it exists.
+        model: the system's name.
+        calibration: ``{"temperature": T}``.
+        thresholds: ``mask``, ``normal`` and what else inference applies.
+        inference: defaults of inference (``superpixels``, ``tta``).
+        training: settings, seed, data fingerprint, sources, the checkpoint it started from.
+        metrics: figures on the validation split, each with what it was measured on.
+    """
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in network.state_dict().items()}
+    save_file(tensors, partial / "model.safetensors")
+    digest = hashlib.sha256((partial / "model.safetensors").read_bytes()).hexdigest()
+    now = datetime.now(timezone.utc)
+    spec: dict[str, Any] = {
+        "format": FORMAT,
+        "model": model,
+        "version": f"{now:%Y%m%d-%H%M%S}-{digest[:8]}",
+        "created": now.isoformat(timespec="seconds"),
+        "code_version": breastlabel.__version__,
+        "network": network_config(network),
+        "preparation": preparation.config(),
+        "labels": [c.label for c in LesionClass],
+        "calibration": dict(calibration),
+        "thresholds": dict(thresholds),
+        "inference": dict(inference or {}),
+        "training": dict(training or {}),
+        "metrics": dict(metrics or {}),
+        "sha256": digest,
+    }
+    (partial / "model.json").write_text(json.dumps(spec, indent=2) + "\n", encoding="utf-8")
+    (partial / "MODEL_CARD.md").write_text(model_card(spec), encoding="utf-8")
+    for path in partial.iterdir():
+        _sync(path)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(partial, folder)
+    return folder
+
+
+def read_spec(folder: Path) -> dict[str, Any]:
+    """``model.json`` of a checkpoint, without its weights.
+
+    Raises:
+        CheckpointError: it is missing, not JSON, or of a newer format.
+    """
+    missing = [name for name in _FILES if not (folder / name).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"a checkpoint folder must hold {' and '.join(_FILES)}; '{folder.name}' lacks {', '.join(missing)}; "
+            "train one with 'breastlabel train' or name another with --checkpoint"
+        )
+    try:
+        spec = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        version = int(spec["format"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"model.json must be this program's JSON; '{folder.name}' has something else ({error}); "
+            "restore it from its source"
+        ) from error
+    if version > FORMAT:
+        raise CheckpointError(
+            f"checkpoint format {FORMAT} or older is required; '{folder.name}' has {version}; update breastlabel"
+        )
+    return dict(spec)
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read a checkpoint and check that its weights are the ones that were written.
+
+    Raises:
+        CheckpointError: files are missing, damaged, or do not fit each other.
+    """
+    folder = Path(folder)
+    spec = read_spec(folder)
+    weights = folder / "model.safetensors"
+    if hashlib.sha256(weights.read_bytes()).hexdigest() != spec.get("sha256"):
+        raise CheckpointError(
+            f"model.safetensors must be the file that model.json names by its hash; that of '{folder.name}' "
+            "was changed or cut off; copy the checkpoint again"
+        )
+    try:
+        arguments = dict(spec["network"])
+        # The weights follow, so a pretrained encoder must not be looked for.
+        if "pretrained" in arguments:
+            arguments["pretrained"] = False
+        network = create_network(arguments.pop("name"), **arguments)
+        network.load_state_dict(load_file(weights))
+        preparation = preparation_from_config(spec["preparation"])
+    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"network, weights and preparation of a checkpoint must fit; those of '{folder.name}' do not "
+            f"({str(error).splitlines()[0]}); update breastlabel or train again"
+        ) from error
+    return Checkpoint(network.eval(), preparation, spec, folder)
+
+
+def set_alias(path: Path, version: str) -> None:
+    """Point an alias file at a version, atomically: a reader sees the old one or the new one."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_text(json.dumps({"version": version}) + "\n", encoding="utf-8")
+    _sync(partial)
+    os.replace(partial, path)
+
+
+def _sync(path: Path) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+

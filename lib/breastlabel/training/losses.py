@@ -1,0 +1,104 @@
+"""The joint loss: outline and class together, each image contributing only what it has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["JointLoss", "LossParts", "soft_dice_loss"]
+
+
+def soft_dice_loss(mask_logits: Tensor, masks: Tensor, *, smooth: float = 1.0) -> Tensor:
+    """One minus the soft Dice coefficient of each image (Milletari et al., V-Net, 3DV 2016, eq. 3).
+
+    Args:
+        mask_logits: (B, 1, H, W), before the sigmoid.
+        masks: (B, 1, H, W), 0 or 1.
+        smooth: pixels added to both sides of the fraction, so that an empty mask that is predicted
+            empty costs nothing and one that is not has a gradient.
+
+    Returns:
+        (B,) losses in [0, 1].
+    """
+    probabilities = torch.sigmoid(mask_logits).flatten(1)
+    truth = masks.flatten(1)
+    overlap = (probabilities * truth).sum(1)
+    # Squares in the denominator, as in V-Net: their gradient does not vanish for confident pixels.
+    total = (probabilities * probabilities).sum(1) + truth.sum(1)
+    return 1 - (2 * overlap + smooth) / (total + smooth)
+
+
+@dataclass(frozen=True)
+class LossParts:
+    """The joint loss of a batch and what it is made of; all scalars."""
+
+    total: Tensor
+    mask_bce: Tensor
+    mask_dice: Tensor
+    classification: Tensor
+
+
+class JointLoss:
+    """BCE of the mask + ``dice_weight`` * Dice + ``class_weight`` * cross-entropy of the class.
+
+    An image without a mask trains only the class head, one without a class only the mask head.
+
+    Args:
+        dice_weight: lambda of the Dice term.
+        class_weight: weight of the class term.
+        class_weights: (C,) weights of the classes against imbalance, None for equal ones.
+        label_smoothing: share of the target spread over all classes (Szegedy et al., CVPR 2016).
+    """
+
+    def __init__(
+        self,
+        *,
+        dice_weight: float = 1.0,
+        class_weight: float = 1.0,
+        class_weights: Tensor | None = None,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        self.dice_weight = dice_weight
+        self.class_weight = class_weight
+        self.class_weights = class_weights
+        self.label_smoothing = label_smoothing
+
+    def __call__(
+        self,
+        mask_logits: Tensor,
+        class_logits: Tensor,
+        *,
+        masks: Tensor,
+        has_mask: Tensor,
+        labels: Tensor,
+    ) -> LossParts:
+        """Loss of one batch.
+
+        Args:
+            mask_logits: (B, 1, H, W).
+            class_logits: (B, C).
+            masks: (B, 1, H, W), 0 or 1; ignored where ``has_mask`` is false.
+            has_mask: (B,) bool.
+            labels: (B,) class indices, -1 where the class is unknown.
+        """
+        mask_logits, class_logits = mask_logits.float(), class_logits.float()
+        weight = has_mask.to(mask_logits.dtype)
+        n_masks = weight.sum().clamp(min=1)
+        bce = F.binary_cross_entropy_with_logits(mask_logits, masks, reduction="none").flatten(1).mean(1)
+        bce = (bce * weight).sum() / n_masks
+        dice = (soft_dice_loss(mask_logits, masks) * weight).sum() / n_masks
+        classification = self._classification(class_logits, labels)
+        total = bce + self.dice_weight * dice + self.class_weight * classification
+        return LossParts(total=total, mask_bce=bce, mask_dice=dice, classification=classification)
+
+    def _classification(self, class_logits: Tensor, labels: Tensor) -> Tensor:
+        known = labels >= 0
+        if not bool(known.any()):
+            return class_logits.sum() * 0.0
+        weights = None if self.class_weights is None else self.class_weights.to(class_logits)
+        return F.cross_entropy(
+            class_logits[known], labels[known], weight=weights, label_smoothing=self.label_smoothing
+        )

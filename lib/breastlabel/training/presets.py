@@ -1,0 +1,89 @@
+"""What is trained when nothing else is said: networks, preparations and settings under a name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from breastlabel.errors import UnknownNameError
+from breastlabel.training.settings import TrainingSettings
+
+__all__ = ["PRESETS", "Preset", "preset"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One way to train a system.
+
+    Attributes:
+        network: arguments of `create_network`, ``name`` among them.
+        preparation: configuration of the preparation, ``name`` among them.
+        settings: of the trainer.
+        augmentation: ``paper``, ``strong`` or None.
+        inference: defaults of inference written into the checkpoint.
+        fine_tuning: the settings when training starts from a checkpoint.
+    """
+
+    network: Mapping[str, Any]
+    preparation: Mapping[str, Any]
+    settings: TrainingSettings
+    augmentation: str | None
+    inference: Mapping[str, Any] = field(default_factory=dict)
+    fine_tuning: TrainingSettings = TrainingSettings(
+        epochs=20, learning_rate=2e-4, schedule="cosine", monitor="score", patience=8, average_decay=0.99
+    )
+
+
+PRESETS: dict[str, dict[str, Preset]] = {
+    "ultrasound": {
+        # Section III of the paper, as printed.
+        "paper": Preset(
+            network={"name": "ultrasound"},
+            preparation={"name": "ultrasound", "size": (224, 224), "histogram_equalization": True},
+            settings=TrainingSettings(),
+            augmentation="paper",
+            inference={"superpixels": True},
+        ),
+        # The shipped champion's recipe: scripts/train-champion.
+        "default": Preset(
+            network={"name": "ultrasound"},
+            preparation={"name": "ultrasound", "size": (192, 192)},
+            settings=TrainingSettings(
+                epochs=120,
+                learning_rate=1e-3,
+                schedule="cosine",
+                monitor="score",
+                patience=None,
+                weight_decay=1e-2,
+                average_decay=0.998,
+                label_smoothing=0.05,
+            ),
+            augmentation="strong",
+            inference={"superpixels": False, "tta": ["horizontal_flip"]},
+        ),
+        # Seconds on one core: for tests and for trying a site's set-up.
+        "tiny": Preset(
+            network={"name": "ultrasound", "widths": (8, 16, 32), "recurrent_hidden": 8, "texture": False},
+            preparation={"name": "ultrasound", "size": (64, 64)},
+            settings=TrainingSettings(epochs=12, learning_rate=3e-3, precision="fp32", monitor="score"),
+            augmentation=None,
+            fine_tuning=TrainingSettings(
+                epochs=12, learning_rate=2e-3, precision="fp32", monitor="score", patience=None
+            ),
+        ),
+    }
+}
+
+
+def preset(model: str, name: str = "default") -> Preset:
+    """The preset of a model by name.
+
+    Raises:
+        UnknownNameError: no such model or preset; the message lists the valid ones.
+    """
+    if model not in PRESETS:
+        raise UnknownNameError("model", model, PRESETS)
+    if name not in PRESETS[model]:
+        raise UnknownNameError(f"preset of {model}", name, PRESETS[model])
+    return PRESETS[model][name]

@@ -1,0 +1,150 @@
+"""The checkpoints of a site: versions are kept, one of them is the champion that is served."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from breastlabel import champions
+from breastlabel.errors import CheckpointError, NotFoundError
+from breastlabel.training.checkpoint import read_spec, set_alias
+
+__all__ = ["ModelRegistry", "site_folder"]
+
+
+def site_folder(studies: Path) -> Path:
+    """Where a site keeps catalog, checkpoints and jobs: ``BREASTLABEL_HOME``, else ``.breastlabel`` in its studies."""
+    home = os.environ.get("BREASTLABEL_HOME")
+    return Path(home) if home else Path(studies) / ".breastlabel"
+
+
+class ModelRegistry:
+    """Versions of each model, and which one is the champion.
+
+    A site that has trained nothing serves the champion that ships with the package.
+
+    Args:
+        studies: the studies folder; None for the shipped champions alone.
+    """
+
+    def __init__(self, studies: Path | None) -> None:
+        self.root = None if studies is None else site_folder(Path(studies)) / "checkpoints"
+
+    def models(self) -> list[str]:
+        """Names of the models that have a champion or a version here."""
+        names = {p.name for p in champions.FOLDER.iterdir() if (p / "model.json").is_file()}
+        if self.root is not None and self.root.is_dir():
+            names |= {p.name for p in self.root.iterdir() if p.is_dir()}
+        return sorted(names)
+
+    def versions(self, model: str) -> dict[str, Path]:
+        """Version to folder, oldest first, the shipped one among them."""
+        folders = [champions.FOLDER / model]
+        if self.root is not None and (self.root / model).is_dir():
+            folders += sorted(self.root.joinpath(model).iterdir())
+        found = {}
+        for folder in folders:
+            if (folder / "model.json").is_file() and not folder.name.endswith(".partial"):
+                found[str(read_spec(folder)["version"])] = folder
+        return found
+
+    def champion(self, model: str) -> Path:
+        """The folder of the checkpoint that is served.
+
+        Raises:
+            CheckpointError: there is none; the message says how to train one.
+        """
+        alias = self._alias(model)
+        if alias is not None and alias.is_file():
+            version = json.loads(alias.read_text(encoding="utf-8"))["version"]
+            folder = self.versions(model).get(version)
+            if folder is not None:
+                return folder
+            raise CheckpointError(
+                f"the champion of {model} must exist; version {version} is gone; choose another with "
+                f"'breastlabel models promote {model} VERSION --studies DIR'"
+            )
+        shipped = champions.FOLDER / model
+        if (shipped / "model.json").is_file():
+            return shipped
+        raise CheckpointError(
+            f"a trained checkpoint of {model} is required; there is none here; train one with "
+            f"'breastlabel train {model} --studies DIR --output DIR' or from the viewer"
+        )
+
+    def add(self, model: str, checkpoint: Path) -> str:
+        """Copy a checkpoint into the registry and return its version; it is not promoted by that."""
+        root = self._site_root()
+        spec = read_spec(checkpoint)
+        if spec["model"] != model:
+            raise CheckpointError(f"a checkpoint of {model} is required; got one of {spec['model']}")
+        version = str(spec["version"])
+        folder = root / model / version
+        if folder.is_dir():
+            return version
+        partial = folder.with_name(f"{version}.{os.getpid()}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(checkpoint, partial, ignore=shutil.ignore_patterns("state", "*.partial"))
+        os.replace(partial, folder)
+        return version
+
+    def promote(self, model: str, version: str) -> None:
+        """Make a version the champion, atomically.
+
+        Raises:
+            NotFoundError: there is no such version.
+        """
+        self._site_root()
+        alias = self._alias(model)
+        versions = self.versions(model)
+        if version not in versions:
+            known = ", ".join(versions) or "none"
+            raise NotFoundError(f"a version of {model} is required; got '{version}'; known are {known}")
+        assert alias is not None
+        alias.parent.mkdir(parents=True, exist_ok=True)
+        previous = self.champion_version(model)
+        set_alias(alias, version)
+        if previous is not None and previous != version:
+            with open(alias.with_name("history.jsonl"), "a", encoding="utf-8") as history:
+                history.write(json.dumps({"from": previous, "to": version}) + "\n")
+
+    def rollback(self, model: str) -> str:
+        """Go back to the champion before the present one and return its version.
+
+        Raises:
+            NotFoundError: there was none.
+        """
+        root = self._site_root()
+        history = root / model / "history.jsonl"
+        lines = history.read_text(encoding="utf-8").splitlines() if history.is_file() else []
+        if not lines:
+            raise NotFoundError(f"an earlier champion of {model} is required; there is none to go back to")
+        previous = str(json.loads(lines[-1])["from"])
+        alias = self._alias(model)
+        assert alias is not None
+        if previous not in self.versions(model):
+            raise NotFoundError(f"version {previous} of {model} is required; it is gone; promote another")
+        set_alias(alias, previous)
+        partial = history.with_name(history.name + ".partial")
+        partial.write_text("".join(line + "\n" for line in lines[:-1]), encoding="utf-8")
+        os.replace(partial, history)
+        return previous
+
+    def champion_version(self, model: str) -> str | None:
+        """The champion's version, None where there is no champion."""
+        try:
+            return str(read_spec(self.champion(model))["version"])
+        except CheckpointError:
+            return None
+
+    def _alias(self, model: str) -> Path | None:
+        return None if self.root is None else self.root / model / "champion.json"
+
+    def _site_root(self) -> Path:
+        if self.root is None:
+            raise CheckpointError(
+                "shipped champions are read-only; a studies folder is required; name one with --studies DIR"
+            )
+        return self.root

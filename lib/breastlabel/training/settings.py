@@ -1,0 +1,55 @@
+"""How to train: every number in one frozen object that a checkpoint can record."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+__all__ = ["TrainingSettings"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """Training options; the defaults are P1's (Adam 1e-4, batch 16, 50 epochs), with early stopping.
+
+    Attributes:
+        epochs: at most this many.
+        batch_size: images a step.
+        learning_rate: at its peak.
+        schedule: ``constant``, or ``cosine`` to zero after a linear warm-up over 5 % of the training.
+        weight_decay: decoupled L2 (AdamW).
+        patience: epochs without a better validation figure before it stops; None never stops.
+        monitor: the figure that chooses the best epoch: the validation ``loss``, or ``score``, the mean
+            of validation Dice and malignant AUC.
+        dice_weight, class_weight, label_smoothing: see `JointLoss`.
+        balance_classes: weight the classes by the inverse square root of their frequency.
+        average_decay: decay of the exponential moving average of the weights that is validated and
+            kept (Polyak averaging); 0 switches it off.
+        precision: ``bf16`` (autocast), ``fp32``, or ``auto``: bf16 where the processor is fast at it.
+        seed: seeds weights, order, augmentation and dropout.
+        time_limit: seconds after which training ends with what it has; the cosine schedule then follows
+            the clock, so it is not reproducible to the bit.
+        clock: what ``time_limit`` counts: ``wall`` time, or the ``process``'s own CPU time, which is
+            fairer to two trainings that share a busy machine.
+    """
+
+    epochs: int = 50
+    batch_size: int = 16
+    learning_rate: float = 1e-4
+    schedule: Literal["constant", "cosine"] = "constant"
+    weight_decay: float = 1e-4
+    patience: int | None = 10
+    monitor: Literal["loss", "score"] = "loss"
+    dice_weight: float = 1.0
+    class_weight: float = 1.0
+    label_smoothing: float = 0.0
+    balance_classes: bool = True
+    average_decay: float = 0.0
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    seed: int = 0
+    time_limit: float | None = None
+    clock: Literal["wall", "process"] = "wall"
+
+    def config(self) -> dict[str, object]:
+        """As plain JSON values."""
+        return asdict(self)

@@ -1,0 +1,272 @@
+"""The training loop: draw, augment, infer, loss, backward; then validate, keep the best, go on.
+
+It runs wherever torch, numpy, scipy and safetensors are installed.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from breastlabel.imaging.vocabulary import LesionClass
+from breastlabel.training.arrays import TrainingArrays
+from breastlabel.training.losses import JointLoss
+from breastlabel.training.precision import autocast, best_device
+from breastlabel.training.settings import TrainingSettings
+from breastlabel.training.state import TrainerState, load_state, save_state
+from breastlabel.training.validation import validate
+
+__all__ = ["BatchAugmentation", "EpochCallback", "FitResult", "StepCallback", "class_weights", "fit"]
+
+# Called after each epoch with its figures; an exception from it ends the training (cancellation).
+EpochCallback = Callable[[dict[str, float]], None]
+# Called after each step with (steps done in this epoch, steps an epoch).
+StepCallback = Callable[[int, int], None]
+
+
+class BatchAugmentation(Protocol):
+    """`breastlabel.transforms.Augmentation`, as far as the trainer uses it."""
+
+    def draw(self, n: int, size: tuple[int, int], generator: torch.Generator) -> object: ...
+
+    def apply(self, params: Any, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def config(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A network with the best epoch's weights, in evaluation mode on the CPU, and how it got there."""
+
+    network: nn.Module
+    history: list[dict[str, float]]
+    best_epoch: int
+    seconds: float
+
+
+def class_weights(labels: np.ndarray, n_classes: int = len(LesionClass)) -> Tensor:
+    """Inverse square roots of the class frequencies, mean 1 over the images; absent classes get 1.
+
+    The square root stands between no correction and full balance, which would let the rarest class's
+    few images dominate.
+    """
+    counts = np.bincount(labels[labels >= 0], minlength=n_classes).astype(np.float64)
+    weights = np.where(counts > 0, 1 / np.sqrt(np.maximum(counts, 1)), 0)
+    mean = (weights * counts).sum() / max(counts.sum(), 1)
+    weights = np.where(counts > 0, weights / max(mean, 1e-12), 1)
+    return torch.tensor(weights, dtype=torch.float32)
+
+
+def fit(
+    network: nn.Module,
+    train: TrainingArrays,
+    val: TrainingArrays | None,
+    *,
+    settings: TrainingSettings,
+    augmentation: BatchAugmentation | None = None,
+    device: str | None = None,
+    state_folder: Path | None = None,
+    on_epoch: Sequence[EpochCallback] = (),
+    on_step: Sequence[StepCallback] = (),
+) -> FitResult:
+    """Train a network that returns ``mask_logits`` (B, 1, H, W) and ``class_logits`` (B, C).
+
+    Args:
+        network: trained in place.
+        train: what it learns from.
+        val: chooses the best epoch and stops early; without it the last epoch is kept.
+        state_folder: where the state is kept after each epoch; a training that finds its own state
+            there goes on with it.
+        on_epoch, on_step: called as the training goes on; an exception they raise ends it.
+    """
+    target = best_device(device)
+    torch.manual_seed(settings.seed)
+    network.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    state = TrainerState(network, optimizer)
+    identity = _identity(network, train, val, settings)
+    if state_folder is not None:
+        load_state(state, state_folder, identity=identity)
+    loss = JointLoss(
+        dice_weight=settings.dice_weight,
+        class_weight=settings.class_weight,
+        class_weights=class_weights(train.labels).to(target) if settings.balance_classes else None,
+        label_smoothing=settings.label_smoothing,
+    )
+    val_loss = copy.copy(loss)
+    val_loss.class_weights = None if loss.class_weights is None else loss.class_weights.cpu()
+    now = time.process_time if settings.clock == "process" else time.monotonic
+    started = now() - state.elapsed
+    on_device = _OnDevice(train, target)
+
+    while not _finished(state, settings):
+        figures = _epoch(state, on_device, loss, settings, augmentation, lambda: now() - started, on_step)
+        if val is not None:
+            figures |= validate(_averaged(state), val, val_loss, settings)
+        state.epoch += 1
+        state.elapsed = now() - started
+        figures |= {"epoch": state.epoch, "seconds": round(state.elapsed, 1)}
+        state.history.append(figures)
+        value = _monitored(figures, settings, has_val=val is not None)
+        if value < state.best_value or not state.best:
+            state.best_value, state.best_epoch = value, state.epoch
+            state.best = {k: v.detach().cpu().clone() for k, v in _averaged(state).state_dict().items()}
+        if state_folder is not None:
+            save_state(state, state_folder, identity=identity)
+        for callback in on_epoch:
+            callback(figures)
+
+    network.load_state_dict(state.best)
+    network.cpu().eval()
+    return FitResult(network, state.history, state.best_epoch, state.elapsed)
+
+
+def _epoch(
+    state: TrainerState,
+    train: _OnDevice,
+    loss: JointLoss,
+    settings: TrainingSettings,
+    augmentation: BatchAugmentation | None,
+    elapsed: Callable[[], float],
+    on_step: Sequence[StepCallback],
+) -> dict[str, float]:
+    network, optimizer = state.network, state.optimizer
+    network.train()
+    # Seeded by epoch: a resumed training draws what an uninterrupted one would have drawn.
+    seed = settings.seed * 1_000_003 + state.epoch
+    torch.manual_seed(seed)
+    order_generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator(train.device).manual_seed(seed)
+    order = torch.randperm(len(train), generator=order_generator)
+    # A last batch of one image would break batch normalisation, so it is left out of this epoch.
+    batches = [b for b in order.split(settings.batch_size) if len(b) > 1 or len(order) == 1]
+    totals, seen = torch.zeros(4, device=train.device), 0
+    for step, index in enumerate(batches):
+        progress = _progress(state.epoch + step / len(batches), elapsed(), settings)
+        if settings.time_limit is not None and elapsed() > settings.time_limit:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * _schedule(progress, settings)
+        images, masks, has_mask, labels = train.batch(index)
+        if augmentation is not None:
+            params = augmentation.draw(len(images), (images.shape[2], images.shape[3]), generator)
+            images, masks = augmentation.apply(params, images, masks)
+        with autocast(train.device, settings.precision):
+            output = network(images.contiguous(memory_format=torch.channels_last))
+        parts = loss(output.mask_logits, output.class_logits, masks=masks, has_mask=has_mask, labels=labels)
+        optimizer.zero_grad(set_to_none=True)
+        parts.total.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+        _update_average(state, settings)
+        # Summed on the device: reading a number back each step would keep a GPU waiting.
+        figures = torch.stack([parts.total, parts.mask_bce, parts.mask_dice, parts.classification])
+        totals += figures.detach() * len(index)
+        seen += len(index)
+        for callback in on_step:
+            callback(step + 1, len(batches))
+    names = ("train_loss", "train_mask_bce", "train_mask_dice", "train_class")
+    return dict(zip(names, (totals / max(seen, 1)).tolist(), strict=True))
+
+
+class _OnDevice:
+    """The training images on the device, so that a step never waits for a copy."""
+
+    def __init__(self, arrays: TrainingArrays, device: torch.device) -> None:
+        self.device = device
+        self.images = torch.from_numpy(arrays.images).to(device)
+        self.masks = torch.from_numpy(arrays.masks).to(device)
+        self.has_mask = torch.from_numpy(arrays.has_mask).to(device)
+        self.labels = torch.from_numpy(arrays.labels).to(device)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        index = index.to(self.device)
+        return (
+            self.images[index].float()[:, None],
+            self.masks[index].float()[:, None],
+            self.has_mask[index],
+            self.labels[index],
+        )
+
+
+def _finished(state: TrainerState, settings: TrainingSettings) -> bool:
+    waited = state.epoch - state.best_epoch
+    return (
+        state.epoch >= settings.epochs
+        or (settings.time_limit is not None and state.elapsed >= settings.time_limit)
+        or (settings.patience is not None and waited >= settings.patience)
+    )
+
+
+def _progress(epoch: float, elapsed: float, settings: TrainingSettings) -> float:
+    by_clock = 0.0 if settings.time_limit is None else elapsed / settings.time_limit
+    return min(max(epoch / settings.epochs, by_clock), 1.0)
+
+
+def _schedule(progress: float, settings: TrainingSettings) -> float:
+    if settings.schedule == "constant":
+        return 1.0
+    warm_up = 0.05
+    if progress < warm_up:
+        return max(progress / warm_up, 0.02)
+    return 0.5 * (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up)))
+
+
+@torch.no_grad()
+def _update_average(state: TrainerState, settings: TrainingSettings) -> None:
+    if not settings.average_decay:
+        return
+    current = state.network.state_dict()
+    if not state.average:
+        state.average = {k: v.detach().clone() for k, v in current.items()}
+        return
+    # The average forgets its start quickly at first (as in TensorFlow's ExponentialMovingAverage).
+    steps = state.average.setdefault("_steps", torch.zeros(()))
+    steps += 1
+    decay = min(settings.average_decay, (1 + float(steps)) / (10 + float(steps)))
+    for name, value in current.items():
+        if value.dtype.is_floating_point:
+            state.average[name].lerp_(value, 1 - decay)
+        else:
+            state.average[name].copy_(value)
+
+
+def _averaged(state: TrainerState) -> nn.Module:
+    """The network that is validated and kept: with averaged weights where averaging is on."""
+    if not state.average:
+        return state.network
+    averaged = copy.deepcopy(state.network)
+    averaged.load_state_dict({k: v for k, v in state.average.items() if k != "_steps"})
+    return averaged
+
+
+def _monitored(figures: dict[str, float], settings: TrainingSettings, *, has_val: bool) -> float:
+    """Smaller is better. Without validation images every epoch is better than the one before."""
+    if not has_val:
+        return -float(figures["epoch"])
+    value = figures["val_loss"] if settings.monitor == "loss" else -figures["val_score"]
+    return value if math.isfinite(value) else float("inf")
+
+
+def _identity(
+    network: nn.Module, train: TrainingArrays, val: TrainingArrays | None, settings: TrainingSettings
+) -> str:
+    shapes = sorted((k, list(v.shape)) for k, v in network.state_dict().items())
+    what = [shapes, train.fingerprint(), None if val is None else val.fingerprint(), settings.config()]
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()
