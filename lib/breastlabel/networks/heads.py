@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from breastlabel.networks.texture import FeatureNorm
 
@@ -76,7 +77,7 @@ class ClassHead(nn.Module):
         parts = [deepest.mean((2, 3)), deepest.amax((2, 3))]
         if self.mask_pooling:
             lesion = torch.sigmoid(mask_logits if self.mask_gradient else mask_logits.detach())
-            coarse = nn.functional.adaptive_avg_pool2d(lesion, deepest.shape[-2:])
+            coarse = F.adaptive_avg_pool2d(lesion, (deepest.shape[-2], deepest.shape[-1]))
             parts += [_mean_under(lesion, decoded), _mean_under(coarse, deepest)]
             parts += [lesion.mean((2, 3)), lesion.amax((2, 3))]
         if self.texture_norm is not None and texture is not None:

@@ -7,7 +7,7 @@ from typing import Any
 __all__ = ["EFFICIENT_ULTRASOUND"]
 
 EFFICIENT_ULTRASOUND: dict[str, Any] = {
-    "widths": (32, 64, 96, 160, 256),
+    "widths": (32, 64, 128, 192, 256),
     "convs_per_block": 2,
     "residual": True,
     "stem_stride": 2,

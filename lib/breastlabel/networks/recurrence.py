@@ -39,4 +39,5 @@ class SweepRecurrence(nn.Module):
             lines = swept.transpose(1, 2).reshape(batch * width, height, -1)
             swept = self.columns(lines)[0].reshape(batch, width, height, -1)
             context = self.project(swept).permute(0, 3, 2, 1)
-        return x + context.to(x.dtype)
+        out: Tensor = x + context.to(x.dtype)
+        return out

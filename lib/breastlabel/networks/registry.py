@@ -8,6 +8,7 @@ from typing import Any
 from breastlabel.errors import UnknownNameError
 from breastlabel.networks.base import HybridNetwork
 from breastlabel.networks.baselines import PixelLogisticRegression
+from breastlabel.networks.peer import PlainUNet
 from breastlabel.networks.ultrasound import UltrasoundHybrid
 
 __all__ = ["NETWORKS", "create_network", "network_config"]
@@ -15,6 +16,7 @@ __all__ = ["NETWORKS", "create_network", "network_config"]
 NETWORKS: dict[str, type[HybridNetwork]] = {
     "ultrasound": UltrasoundHybrid,
     "pixel-logistic-regression": PixelLogisticRegression,
+    "plain-unet": PlainUNet,
 }
 
 

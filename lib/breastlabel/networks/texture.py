@@ -76,7 +76,7 @@ def co_occurrence(grey: Tensor, *, levels: int = _LEVELS) -> Tensor:
         first = quantised[:, :rows, left : left + columns]
         second = quantised[:, down:, left + right : left + right + columns]
         pairs.append(_counts(first * levels + second, levels**2))
-    matrices = torch.stack(pairs, dim=1).unflatten(-1, (levels, levels))
+    matrices = torch.stack(pairs, dim=1).reshape(-1, len(_NEIGHBOURS), levels, levels)
     matrices = matrices + matrices.transpose(-1, -2)
     return matrices / matrices.sum((-1, -2), keepdim=True).clamp(min=1)
 

@@ -134,7 +134,7 @@ class UltrasoundHybrid(HybridNetwork):
     def encode(self, image: Tensor) -> list[Tensor]:
         """Feature maps, finest first; the sweeps are done on the deepest."""
         stacked = image if self.gabor is None else self.gabor(image)
-        features = self.encoder(stacked)
+        features: list[Tensor] = self.encoder(stacked)
         if self.recurrence is not None:
             features[-1] = self.recurrence(features[-1])
         return features
