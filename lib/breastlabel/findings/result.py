@@ -1,0 +1,66 @@
+"""The answer for one image as JSON: ``result.json``, and ``params`` of the server's answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from breastlabel.findings.extract import find_findings
+from breastlabel.imaging.image import BreastImage
+from breastlabel.imaging.vocabulary import LesionClass
+
+if TYPE_CHECKING:
+    from breastlabel.inference.prediction import Prediction
+
+__all__ = ["LABEL_NAMES", "RESEARCH_USE", "result_json"]
+
+LABEL_NAMES = {c.label: int(c) for c in (LesionClass.BENIGN, LesionClass.MALIGNANT)}
+"""Names of the values in a mask, contiguous from 1, as 3D Slicer's module requires."""
+
+RESEARCH_USE = "For research use only. Not a medical device; not for diagnosis."
+
+
+def result_json(prediction: Prediction, image: BreastImage) -> dict[str, object]:
+    """Everything but the mask's pixels, as plain JSON values and without patient identifiers.
+
+    ``findings`` as in `Finding.to_json`, largest first; ``predicted_class`` agrees with the mask;
+    ``class_probabilities`` are calibrated; ``uncertainty`` is null where no stochastic passes were made.
+    """
+    findings = find_findings(
+        prediction.mask,
+        prediction.lesion_probability,
+        prediction.class_probabilities,
+        spacing=image.spacing,
+        modality=image.modality,
+        uncertainty=prediction.uncertainty,
+        lesion_deviation=prediction.lesion_deviation,
+    )
+    rounded = None
+    if prediction.uncertainty is not None:
+        rounded = {key: round(float(value), 6) for key, value in prediction.uncertainty.items()}
+    return {
+        "findings": [finding.to_json() for finding in findings],
+        "predicted_class": prediction.predicted.label,
+        "class_probabilities": {k: round(float(v), 6) for k, v in prediction.class_probabilities.items()},
+        "malignancy_probability": round(float(prediction.malignancy_probability), 6),
+        "uncertainty": rounded,
+        "checkpoint_version": prediction.checkpoint_version,
+        "label_names": dict(LABEL_NAMES),
+        "image": {
+            "shape": list(image.shape),
+            "spacing_mm": None if image.spacing is None else [float(v) for v in image.spacing],
+            "modality": image.modality.value,
+            "laterality": None if image.laterality is None else image.laterality.value,
+            "view_position": None if image.view_position is None else image.view_position.value,
+        },
+        "sequence": _sequence_note(image),
+        "notice": RESEARCH_USE,
+    }
+
+
+def _sequence_note(image: BreastImage) -> str:
+    missing = [
+        name for name, value in (("side", image.laterality), ("view", image.view_position)) if value is None
+    ]
+    if not missing:
+        return "analysed as a sequence of one image"
+    return f"analysed as a sequence of one image; it names no {' and no '.join(missing)}"

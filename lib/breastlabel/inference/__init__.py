@@ -1,0 +1,7 @@
+"""Predictors and what they are made of: uncertainty, superpixels, morphology, Grad-CAM, calibration."""
+
+from breastlabel.inference.overlay import render_overlay, write_overlay
+from breastlabel.inference.prediction import Prediction, decide
+from breastlabel.inference.predictor import Predictor
+
+__all__ = ["Prediction", "Predictor", "decide", "render_overlay", "write_overlay"]

@@ -1,0 +1,71 @@
+"""Forward passes: plain, with test-time augmentation, and stochastic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from breastlabel.errors import UnknownNameError
+from breastlabel.networks import HybridNetwork, HybridOutput, stochastic_passes
+
+__all__ = ["AUGMENTATIONS", "RawAnswer", "augmented_pass", "check_augmentations", "dropout_passes"]
+
+# Each view is its own inverse: the axes (of a (B, C, H, W) tensor) that are flipped.
+AUGMENTATIONS: dict[str, tuple[int, ...]] = {
+    "horizontal_flip": (3,),
+    "vertical_flip": (2,),
+    "both_flips": (2, 3),
+}
+
+RawAnswer = HybridOutput
+"""Mask logits (B, 1, H, W) and class logits (B, K), on the network's device."""
+
+
+def check_augmentations(names: Sequence[str]) -> tuple[str, ...]:
+    """The names as a tuple; UnknownNameError if one is not in `AUGMENTATIONS`."""
+    for name in names:
+        if name not in AUGMENTATIONS:
+            raise UnknownNameError("test-time augmentation", name, AUGMENTATIONS)
+    return tuple(names)
+
+
+@torch.inference_mode()
+def augmented_pass(network: nn.Module, images: Tensor, *, views: Sequence[str] = ()) -> RawAnswer:
+    """The mean of the network's logits over the image and its ``views``, mask logits flipped back.
+
+    Logits, not probabilities, are averaged, so that the temperature fitted on logits still applies.
+    """
+    output: HybridOutput = network(images)
+    masks, classes = output.mask_logits.float(), output.class_logits.float()
+    for name in views:
+        axes = AUGMENTATIONS[name]
+        turned: HybridOutput = network(images.flip(axes))
+        masks = masks + turned.mask_logits.float().flip(axes)
+        classes = classes + turned.class_logits.float()
+    n = 1 + len(views)
+    return RawAnswer(masks / n, classes / n)
+
+
+def dropout_passes(network: HybridNetwork, image: Tensor, *, n: int, seed: int) -> RawAnswer:
+    """``n`` Monte Carlo dropout passes over one image (Gal and Ghahramani, ICML 2016).
+
+    The image is encoded once; only what lies behind the first dropout is repeated.
+
+    Args:
+        network: in evaluation mode, and left so.
+        image: (1, 1, H, W).
+        seed: of the dropout masks; the caller's random state is not disturbed.
+
+    Returns:
+        Logits stacked over the passes: (n, 1, H, W) and (n, K).
+    """
+    devices = [image.device] if image.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        outputs = stochastic_passes(network, image, n)
+    return RawAnswer(
+        torch.cat([output.mask_logits.float() for output in outputs]),
+        torch.cat([output.class_logits.float() for output in outputs]),
+    )
