@@ -13,18 +13,18 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 import breastlabel
 from breastlabel.errors import CheckpointError
 from breastlabel.imaging.vocabulary import LesionClass
 from breastlabel.networks import create_network, network_config
+from breastlabel.networks.base import HybridNetwork
 from breastlabel.training.card import model_card
 from breastlabel.transforms import preparation_from_config
 
@@ -46,7 +46,7 @@ class Checkpoint:
         path: the folder.
     """
 
-    network: nn.Module
+    network: HybridNetwork
     preparation: Any
     spec: Mapping[str, Any]
     path: Path
@@ -69,7 +69,7 @@ class Checkpoint:
 
 def save_checkpoint(
     folder: Path,
-    network: nn.Module,
+    network: HybridNetwork,
     *,
     model: str,
     preparation: Any,
@@ -96,7 +96,7 @@ def save_checkpoint(
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in network.state_dict().items()}
     save_file(tensors, partial / "model.safetensors")
     digest = hashlib.sha256((partial / "model.safetensors").read_bytes()).hexdigest()
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     spec: dict[str, Any] = {
         "format": FORMAT,
         "model": model,
@@ -131,8 +131,8 @@ def read_spec(folder: Path) -> dict[str, Any]:
     missing = [name for name in _FILES if not (folder / name).is_file()]
     if missing:
         raise CheckpointError(
-            f"a checkpoint folder must hold {' and '.join(_FILES)}; '{folder.name}' lacks {', '.join(missing)}; "
-            "train one with 'breastlabel train' or name another with --checkpoint"
+            f"a checkpoint folder must hold {' and '.join(_FILES)}; '{folder.name}' lacks "
+            f"{', '.join(missing)}; train one with 'breastlabel train' or name another with --checkpoint"
         )
     try:
         spec = json.loads((folder / "model.json").read_text(encoding="utf-8"))
@@ -144,7 +144,8 @@ def read_spec(folder: Path) -> dict[str, Any]:
         ) from error
     if version > FORMAT:
         raise CheckpointError(
-            f"checkpoint format {FORMAT} or older is required; '{folder.name}' has {version}; update breastlabel"
+            f"checkpoint format {FORMAT} or older is required; '{folder.name}' has {version}; "
+            "update breastlabel"
         )
     return dict(spec)
 
@@ -190,5 +191,3 @@ def set_alias(path: Path, version: str) -> None:
 def _sync(path: Path) -> None:
     with open(path, "rb") as file:
         os.fsync(file.fileno())
-
-

@@ -19,7 +19,7 @@ def best_device(name: str | None = None) -> torch.device:
 def has_fast_bf16(device_type: str) -> bool:
     """Whether bfloat16 matrix work is done in hardware (CUDA since Ampere; x86 with AMX or AVX512-BF16)."""
     if device_type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     try:
         capabilities = torch.backends.cpu.get_cpu_capability()
         flags = set()

@@ -7,9 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from breastlabel.errors import UnknownNameError
+from breastlabel.networks.presets import EFFICIENT_ULTRASOUND
 from breastlabel.training.settings import TrainingSettings
 
 __all__ = ["PRESETS", "Preset", "preset"]
+
+
+FINE_TUNING = TrainingSettings(
+    epochs=20, learning_rate=2e-4, schedule="cosine", monitor="score", patience=8, average_decay=0.99
+)
 
 
 @dataclass(frozen=True)
@@ -30,9 +36,7 @@ class Preset:
     settings: TrainingSettings
     augmentation: str | None
     inference: Mapping[str, Any] = field(default_factory=dict)
-    fine_tuning: TrainingSettings = TrainingSettings(
-        epochs=20, learning_rate=2e-4, schedule="cosine", monitor="score", patience=8, average_decay=0.99
-    )
+    fine_tuning: TrainingSettings = FINE_TUNING
 
 
 PRESETS: dict[str, dict[str, Preset]] = {
@@ -47,8 +51,9 @@ PRESETS: dict[str, dict[str, Preset]] = {
         ),
         # The shipped champion's recipe: scripts/train-champion.
         "default": Preset(
-            network={"name": "ultrasound"},
-            preparation={"name": "ultrasound", "size": (192, 192)},
+            network={"name": "ultrasound", **EFFICIENT_ULTRASOUND},
+            # Letterboxed: taller than wide is a sign of malignancy, and stretching would blur it.
+            preparation={"name": "ultrasound", "size": (224, 224), "fit": "letterbox"},
             settings=TrainingSettings(
                 epochs=120,
                 learning_rate=1e-3,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -94,8 +94,10 @@ def _mean_dice(folder: Path, studies: Path) -> tuple[float, int] | None:
 
 def _record(registry: ModelRegistry, model: str, decision: Decision) -> None:
     if registry.root is None:
-        raise CheckpointError("a studies folder is required to record a decision; name one with --studies DIR")
-    line = {"time": datetime.now(timezone.utc).isoformat(timespec="seconds"), **asdict(decision)}
+        raise CheckpointError(
+            "a studies folder is required to record a decision; name one with --studies DIR"
+        )
+    line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), **asdict(decision)}
     path = registry.root / model / "decisions.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a", encoding="utf-8") as file:

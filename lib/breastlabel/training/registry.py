@@ -15,7 +15,7 @@ __all__ = ["ModelRegistry", "site_folder"]
 
 
 def site_folder(studies: Path) -> Path:
-    """Where a site keeps catalog, checkpoints and jobs: ``BREASTLABEL_HOME``, else ``.breastlabel`` in its studies."""
+    """Where a site keeps what it makes: ``BREASTLABEL_HOME``, else ``.breastlabel`` in its studies."""
     home = os.environ.get("BREASTLABEL_HOME")
     return Path(home) if home else Path(studies) / ".breastlabel"
 

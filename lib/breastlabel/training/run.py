@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from breastlabel.errors import CheckpointError, StudiesError
-from breastlabel.networks import create_network, network_config
+from breastlabel.networks import create_network
+from breastlabel.networks.base import HybridNetwork
 from breastlabel.training.arrays import Preparation, TrainingArrays
 from breastlabel.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from breastlabel.training.curves import write_curves
@@ -83,8 +83,8 @@ def train(
     train_arrays = prepare_split(studies, "train", preparation, progress=progress)
     if train_arrays is None:
         raise StudiesError(
-            "at least one labelled image in the train split is required; got none; label images in the viewer "
-            "or import a labelled dataset first"
+            "at least one labelled image in the train split is required; got none; label images in the "
+            "viewer or import a labelled dataset first"
         )
     val_arrays = prepare_split(studies, "val", preparation, progress=progress)
     torch.manual_seed(seed)
@@ -115,7 +115,7 @@ def train(
 
 
 def fit_checkpoint(
-    network: nn.Module,
+    network: HybridNetwork,
     train: TrainingArrays,
     val: TrainingArrays | None,
     *,
@@ -197,7 +197,7 @@ def prepare_split(
 
 
 def _choose_on_validation(
-    network: nn.Module, val: TrainingArrays | None
+    network: HybridNetwork, val: TrainingArrays | None
 ) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
     """Temperature, mask threshold and the figures they were chosen by; the neutral values without images."""
     from breastlabel.inference.calibration import fit_temperature
@@ -229,7 +229,9 @@ def _check_output(output: Path) -> None:
     if not output.is_dir():
         raise CheckpointError("--output must be a folder; got a file; give another name")
     ours = {"model.json", "model.safetensors", "MODEL_CARD.md", "history.json", "curves.png", "state"}
-    foreign = sorted(p.name for p in output.iterdir() if p.name not in ours and not p.name.endswith(".partial"))
+    foreign = sorted(
+        p.name for p in output.iterdir() if p.name not in ours and not p.name.endswith(".partial")
+    )
     if foreign:
         raise CheckpointError(
             f"--output must be a new or empty folder, or a checkpoint to replace; it holds '{foreign[0]}'; "

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from breastlabel.errors import CheckpointError
+from breastlabel.networks.base import HybridNetwork
 
 __all__ = ["TrainerState", "load_state", "save_state"]
 
@@ -35,7 +36,7 @@ class TrainerState:
         history: one dict an epoch.
     """
 
-    def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def __init__(self, network: HybridNetwork, optimizer: torch.optim.Optimizer) -> None:
         self.network = network
         self.optimizer = optimizer
         self.average: dict[str, Tensor] = {}
@@ -65,7 +66,9 @@ def save_state(state: TrainerState, folder: Path, *, identity: str) -> None:
     tensors |= {f"best.{k}": v for k, v in state.best.items()}
     for index, values in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in values.items()}
-    save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, partial / "state.safetensors")
+    save_file(
+        {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, partial / "state.safetensors"
+    )
     numbers = {name: getattr(state, name) for name in _NUMBERS} | {"identity": identity}
     (partial / "state.json").write_text(json.dumps(numbers), encoding="utf-8")
     # Two renames: should a kill fall between them, `load_state` finds the finished ".partial" folder.
@@ -109,6 +112,6 @@ def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def _to_device(tensors: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+def _to_device(tensors: dict[str, Tensor], network: HybridNetwork) -> dict[str, Tensor]:
     device = next(network.parameters()).device
     return {k: v.to(device) for k, v in tensors.items()}

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from breastlabel.imaging.vocabulary import LesionClass
+from breastlabel.networks.base import HybridNetwork
 from breastlabel.training.arrays import TrainingArrays
 from breastlabel.training.losses import JointLoss
 from breastlabel.training.precision import autocast, best_device
@@ -49,13 +51,13 @@ class BatchAugmentation(Protocol):
 class FitResult:
     """A network with the best epoch's weights, in evaluation mode on the CPU, and how it got there."""
 
-    network: nn.Module
+    network: HybridNetwork
     history: list[dict[str, float]]
     best_epoch: int
     seconds: float
 
 
-def class_weights(labels: np.ndarray, n_classes: int = len(LesionClass)) -> Tensor:
+def class_weights(labels: npt.NDArray[np.int64], n_classes: int = len(LesionClass)) -> Tensor:
     """Inverse square roots of the class frequencies, mean 1 over the images; absent classes get 1.
 
     The square root stands between no correction and full balance, which would let the rarest class's
@@ -69,7 +71,7 @@ def class_weights(labels: np.ndarray, n_classes: int = len(LesionClass)) -> Tens
 
 
 def fit(
-    network: nn.Module,
+    network: HybridNetwork,
     train: TrainingArrays,
     val: TrainingArrays | None,
     *,
@@ -152,7 +154,7 @@ def _epoch(
     generator = torch.Generator(train.device).manual_seed(seed)
     order = torch.randperm(len(train), generator=order_generator)
     # A last batch of one image would break batch normalisation, so it is left out of this epoch.
-    batches = [b for b in order.split(settings.batch_size) if len(b) > 1 or len(order) == 1]
+    batches = [b for b in torch.split(order, settings.batch_size) if len(b) > 1 or len(order) == 1]
     totals, seen = torch.zeros(4, device=train.device), 0
     for step, index in enumerate(batches):
         progress = _progress(state.epoch + step / len(batches), elapsed(), settings)
@@ -168,7 +170,7 @@ def _epoch(
             output = network(images.contiguous(memory_format=torch.channels_last))
         parts = loss(output.mask_logits, output.class_logits, masks=masks, has_mask=has_mask, labels=labels)
         optimizer.zero_grad(set_to_none=True)
-        parts.total.backward()
+        torch.autograd.backward(parts.total)
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
         _update_average(state, settings)
@@ -247,7 +249,7 @@ def _update_average(state: TrainerState, settings: TrainingSettings) -> None:
             state.average[name].copy_(value)
 
 
-def _averaged(state: TrainerState) -> nn.Module:
+def _averaged(state: TrainerState) -> HybridNetwork:
     """The network that is validated and kept: with averaged weights where averaging is on."""
     if not state.average:
         return state.network
@@ -265,7 +267,7 @@ def _monitored(figures: dict[str, float], settings: TrainingSettings, *, has_val
 
 
 def _identity(
-    network: nn.Module, train: TrainingArrays, val: TrainingArrays | None, settings: TrainingSettings
+    network: HybridNetwork, train: TrainingArrays, val: TrainingArrays | None, settings: TrainingSettings
 ) -> str:
     shapes = sorted((k, list(v.shape)) for k, v in network.state_dict().items())
     what = [shapes, train.fingerprint(), None if val is None else val.fingerprint(), settings.config()]

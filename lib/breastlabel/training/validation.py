@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from breastlabel.imaging.vocabulary import LesionClass
+from breastlabel.networks.base import HybridNetwork
 from breastlabel.training.arrays import TrainingArrays
 from breastlabel.training.losses import JointLoss
 from breastlabel.training.precision import autocast
@@ -28,7 +29,7 @@ class Outputs:
 
 @torch.inference_mode()
 def run_network(
-    network: nn.Module, arrays: TrainingArrays, *, batch_size: int = 32, precision: str = "auto"
+    network: HybridNetwork, arrays: TrainingArrays, *, batch_size: int = 32, precision: str = "auto"
 ) -> Outputs:
     """The network's answers to every image, in evaluation mode."""
     device = next(network.parameters()).device
@@ -58,7 +59,7 @@ def dice_scores(
     return np.where(truth.any(1), dice, np.nan)
 
 
-def area_under_roc(scores: npt.NDArray[np.floating], positive: npt.NDArray[np.bool_]) -> float:
+def area_under_roc(scores: npt.NDArray[np.floating[Any]], positive: npt.NDArray[np.bool_]) -> float:
     """Area under the ROC curve by ranks, ties counted half (Hanley and McNeil 1982); NaN with one class."""
     from scipy.stats import rankdata
 
@@ -70,7 +71,7 @@ def area_under_roc(scores: npt.NDArray[np.floating], positive: npt.NDArray[np.bo
 
 
 def validate(
-    network: nn.Module, arrays: TrainingArrays, loss: JointLoss, settings: TrainingSettings
+    network: HybridNetwork, arrays: TrainingArrays, loss: JointLoss, settings: TrainingSettings
 ) -> dict[str, float]:
     """``val_loss``, ``val_dice``, ``val_auc`` (malignant against the rest) and ``val_score``, their mean.
 

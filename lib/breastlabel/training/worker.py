@@ -23,10 +23,10 @@ from typing import Any
 
 from breastlabel.errors import BreastLabelError
 
-__all__ = ["Cancelled", "main", "run_job"]
+__all__ = ["CancelledError", "main", "run_job"]
 
 
-class Cancelled(Exception):
+class CancelledError(Exception):
     """The training was asked to end."""
 
 
@@ -45,13 +45,13 @@ class _Status:
 
 
 def run_job(job: Path) -> int:
-    """Do the job in a folder; the exit code says whether it succeeded (0), failed (1) or was cancelled (3)."""
+    """Do the job in a folder; the exit code says how it ended: 0 done, 1 failed, 3 cancelled."""
     status = _Status(job)
     status.update(message="starting")
     try:
         asked = json.loads((job / "job.json").read_text(encoding="utf-8"))
         message = _train(job, asked, status)
-    except Cancelled:
+    except CancelledError:
         status.update(state="cancelled", message="cancelled; the champion is unchanged")
         return 3
     except BreastLabelError as error:
@@ -130,7 +130,7 @@ def _epochs(asked: dict[str, Any], model: str, start: Path | None) -> int:
 
 
 def _cancel(signum: int, frame: FrameType | None) -> None:
-    raise Cancelled
+    raise CancelledError
 
 
 def main(arguments: list[str] | None = None) -> int:

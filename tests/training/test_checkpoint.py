@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from breastlabel.errors import CheckpointError, NotFoundError
+from breastlabel.networks.base import HybridNetwork
+from breastlabel.training import ModelRegistry, load_checkpoint, save_checkpoint
+from breastlabel.transforms import UltrasoundPreparation
+
+Save = Callable[..., Path]
+
+
+@pytest.fixture
+def save(tiny_network: Callable[..., HybridNetwork], tmp_path: Path) -> Save:
+    def make(name: str = "checkpoint", **changes: object) -> Path:
+        network = tiny_network().eval()
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter += torch.randn_like(parameter) * 0.01 * (1 + len(name))
+        arguments: dict[str, object] = {
+            "model": "ultrasound",
+            "preparation": UltrasoundPreparation(size=(32, 32), clahe=False),
+            "calibration": {"temperature": 1.5},
+            "thresholds": {"mask": 0.4, "normal": 0.5},
+            "training": {"seed": 3},
+            "metrics": {"val": {"dice": 0.5}},
+        }
+        return save_checkpoint(tmp_path / name, network, **(arguments | changes))  # type: ignore[arg-type]
+
+    return make
+
+
+def test_a_checkpoint_gives_back_the_same_answers_and_preparation(save: Save) -> None:
+    folder = save()
+    first, second = load_checkpoint(folder), load_checkpoint(folder)
+    image = torch.rand(2, 1, 32, 32)
+    with torch.inference_mode():
+        for a, b in zip(first.network(image), second.network(image), strict=True):
+            torch.testing.assert_close(a, b)
+    assert first.preparation == UltrasoundPreparation(size=(32, 32), clahe=False)
+    assert first.spec["calibration"] == {"temperature": 1.5}
+    assert first.labels == ["normal", "benign", "malignant"]
+    assert not first.network.training
+    card = (folder / "MODEL_CARD.md").read_text()
+    assert "Not a medical device" in card
+    assert first.version in card
+
+
+def test_weights_that_were_cut_off_are_refused(save: Save) -> None:
+    folder = save()
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    with pytest.raises(CheckpointError, match="was changed or cut off"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+def test_a_missing_file_is_named(save: Save, name: str) -> None:
+    folder = save()
+    (folder / name).unlink()
+    with pytest.raises(CheckpointError, match=f"lacks {name}"):
+        load_checkpoint(folder)
+
+
+def test_a_newer_format_is_refused(save: Save) -> None:
+    folder = save()
+    spec = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(spec | {"format": 99}))
+    with pytest.raises(CheckpointError, match="update breastlabel"):
+        load_checkpoint(folder)
+
+
+def test_a_model_json_that_is_no_json_is_refused(save: Save) -> None:
+    folder = save()
+    (folder / "model.json").write_text("{")
+    with pytest.raises(CheckpointError, match="restore it"):
+        load_checkpoint(folder)
+
+
+def test_an_unknown_network_is_refused_with_the_reason(save: Save) -> None:
+    folder = save()
+    spec = json.loads((folder / "model.json").read_text())
+    spec["network"]["name"] = "unheard-of"
+    (folder / "model.json").write_text(json.dumps(spec))
+    with pytest.raises(CheckpointError, match="network must be one of"):
+        load_checkpoint(folder)
+
+
+def test_the_champion_is_the_promoted_version_and_rollback_goes_back(save: Save, tmp_path: Path) -> None:
+    registry = ModelRegistry(tmp_path / "studies")
+    versions = [registry.add("ultrasound", save(name)) for name in ("a", "bb", "ccc")]
+    before = registry.champion_version("ultrasound")
+    assert before not in versions
+    for version in versions:
+        registry.promote("ultrasound", version)
+        assert load_checkpoint(registry.champion("ultrasound")).version == version
+    assert registry.rollback("ultrasound") == versions[1]
+    assert registry.rollback("ultrasound") == versions[0]
+    assert registry.champion_version("ultrasound") == versions[0]
+    assert set(versions) <= set(registry.versions("ultrasound"))
+
+
+def test_an_unknown_version_is_not_promoted(save: Save, tmp_path: Path) -> None:
+    registry = ModelRegistry(tmp_path / "studies")
+    version = registry.add("ultrasound", save())
+    with pytest.raises(NotFoundError, match=version):
+        registry.promote("ultrasound", "20200101-000000-00000000")
+
+
+def test_a_model_without_checkpoint_says_how_to_train_one(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="breastlabel train nothing"):
+        ModelRegistry(tmp_path).champion("nothing")
+
+
+def test_a_half_written_checkpoint_is_not_a_version(save: Save, tmp_path: Path) -> None:
+    registry = ModelRegistry(tmp_path / "studies")
+    version = registry.add("ultrasound", save())
+    assert registry.root is not None
+    folder = registry.root / "ultrasound"
+    (folder / f"{version}.77.partial").mkdir()
+    (folder / f"{version}.77.partial" / "model.json").write_text("{}")
+    assert list(registry.versions("ultrasound")).count(version) == 1

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from breastlabel.training.losses import JointLoss, soft_dice_loss
+from breastlabel.training.trainer import class_weights
+
+SURE = 30.0
+
+
+def _logits(mask: torch.Tensor) -> torch.Tensor:
+    return (mask * 2 - 1) * SURE
+
+
+def test_dice_loss_is_zero_for_the_readers_mask_and_for_an_empty_one() -> None:
+    masks = torch.zeros(2, 1, 4, 4)
+    masks[0, 0, 1:3, 1:3] = 1
+    assert soft_dice_loss(_logits(masks), masks).tolist() == pytest.approx([0, 0], abs=1e-6)
+
+
+def test_dice_loss_of_half_the_lesion_follows_from_the_definition() -> None:
+    truth, found = torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)
+    truth[..., :2, :] = 1
+    found[..., :1, :] = 1
+    # overlap 4, found 4, truth 8: 1 - (2 * 4 + 1) / (4 + 8 + 1)
+    assert float(soft_dice_loss(_logits(found), truth)) == pytest.approx(1 - 9 / 13, abs=1e-6)
+
+
+def test_an_image_without_mask_does_not_train_the_mask_head() -> None:
+    mask_logits = torch.zeros(2, 1, 4, 4, requires_grad=True)
+    class_logits = torch.zeros(2, 3, requires_grad=True)
+    JointLoss()(
+        mask_logits,
+        class_logits,
+        masks=torch.zeros(2, 1, 4, 4),
+        has_mask=torch.tensor([True, False]),
+        labels=torch.tensor([1, 2]),
+    ).total.backward()
+    assert mask_logits.grad is not None
+    assert class_logits.grad is not None
+    assert mask_logits.grad[0].abs().sum() > 0
+    assert mask_logits.grad[1].abs().sum() == 0
+    assert class_logits.grad[1].abs().sum() > 0
+
+
+def test_an_image_without_class_does_not_train_the_class_head() -> None:
+    class_logits = torch.zeros(2, 3, requires_grad=True)
+    mask_logits = torch.zeros(2, 1, 4, 4, requires_grad=True)
+    JointLoss()(
+        mask_logits,
+        class_logits,
+        masks=torch.ones(2, 1, 4, 4),
+        has_mask=torch.tensor([True, True]),
+        labels=torch.tensor([-1, 0]),
+    ).total.backward()
+    assert class_logits.grad is not None
+    assert mask_logits.grad is not None
+    assert class_logits.grad[0].abs().sum() == 0
+    assert class_logits.grad[1].abs().sum() > 0
+    assert mask_logits.grad[0].abs().sum() > 0
+
+
+def test_class_weights_are_inverse_square_roots_with_mean_one() -> None:
+    labels = torch.tensor([0] * 1 + [1] * 4 + [-1] * 7).numpy()
+    weights = class_weights(labels)
+    assert float(weights[0] / weights[1]) == pytest.approx(2.0)
+    assert float((weights[0] * 1 + weights[1] * 4) / 5) == pytest.approx(1.0)
+    assert float(weights[2]) == 1.0
