@@ -52,7 +52,7 @@ check_disk() {
 # A folder that was copied or moved has programs that point at the old place: start again, but keep
 # the lock file that this process holds.
 empty_environment() {
-    find "$venv" -mindepth 1 -maxdepth 1 ! -name .lock -exec rm -rf {} +
+    find "$venv" -mindepth 1 -maxdepth 1 ! -name .making -exec rm -rf {} +
 }
 
 install_packages() {
@@ -88,7 +88,8 @@ ensure_environment() {
     if ! environment_is_ready; then
         command -v flock >/dev/null || fail "flock is required and was not found; install util-linux"
         mkdir -p "$venv" || fail "$venv cannot be made; the project's folder must be writable"
-        exec 9>"$venv/.lock" || fail "$venv/.lock cannot be written; the project's folder must be writable"
+        # Not .venv/.lock: uv takes that one itself.
+        exec 9>"$venv/.making" || fail "$venv/.making cannot be written; the project's folder must be writable"
         if ! flock -n 9; then
             say "another run is making the environment; waiting for it"
             flock 9
