@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import cv2
 import numpy as np
 
-from breastlabel.errors import InvalidImageError, UnknownNameError
+from breastlabel.errors import InvalidImageError, InvalidLabelError, UnknownNameError
 from breastlabel.transforms.configuration import arguments_from_config, config_of
 from breastlabel.transforms.diffusion import LARGEST_STABLE_STEP, perona_malik
 from breastlabel.transforms.geometry import FITS, ResizedGeometry
@@ -52,7 +52,7 @@ class UltrasoundPreparation:
         clahe: contrast-limited adaptive histogram equalisation, in 256 levels.
         clahe_clip: highest bin of a tile's histogram, in multiples of its mean bin.
         clahe_tiles: tiles along each axis.
-        gaussian: a 3 x 3 Gaussian (sigma 0.8 pixels).
+        gaussian: a 3 x 3 Gaussian, 1/4, 1/2, 1/4 along each axis.
         anisotropic_diffusion: Perona-Malik, see `diffusion.perona_malik`.
         diffusion_iterations: its number of steps.
         diffusion_kappa: its edge threshold, on the scale of [0, 1].
@@ -136,13 +136,22 @@ class UltrasoundPreparation:
         Raises:
             InvalidLabelError: not two-dimensional or empty.
         """
+        if mask.ndim != 2 or min(mask.shape) < 1:
+            raise InvalidLabelError(
+                f"a label map (rows, cols) is required; got an array of shape {mask.shape}; "
+                "give the mask of one still image"
+            )
         return self.geometry(mask.shape).apply_mask(mask.astype(np.uint8, copy=False))
 
     def geometry(self, source_shape: tuple[int, ...]) -> ResizedGeometry:
-        """The resize that an image of this shape (rows, cols) gets."""
+        """The resize that an image of this shape (rows, cols) gets.
+
+        Raises:
+            InvalidImageError: the shape is not two-dimensional, or empty.
+        """
         if len(source_shape) != 2 or min(source_shape) < 1:
             raise InvalidImageError(
-                f"a grey image or label map (rows, cols) is required; got an array of shape {source_shape}; "
+                f"a grey image (rows, cols) is required; got an array of shape {source_shape}; "
                 "give one still image"
             )
         return ResizedGeometry((source_shape[0], source_shape[1]), self.size, self.fit)
