@@ -132,7 +132,7 @@ def _write_name(
     canvas: RgbArray, contour: npt.NDArray[np.int32], name: str, color: tuple[int, int, int]
 ) -> None:
     rows, cols = canvas.shape[:2]
-    scale = max(0.5, min(rows, cols) / 900)
+    scale = max(0.6, min(rows, cols) / 800)
     weight = max(1, round(1.6 * scale))
     (width, height), base = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, scale, weight)
     left, top, box_width, box_height = cv2.boundingRect(contour)
@@ -145,5 +145,5 @@ def _write_name(
     if y + base > rows:
         y = top + height + gap
     origin = (x, y)
-    cv2.putText(canvas, name, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), weight + 3, cv2.LINE_AA)
+    cv2.putText(canvas, name, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), weight + 2, cv2.LINE_AA)
     cv2.putText(canvas, name, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, color, weight, cv2.LINE_AA)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -28,6 +29,8 @@ from breastlabel.transforms.ultrasound import Prepared
 __all__ = ["CheckpointLike", "Predictor"]
 
 _MIN_AREA_FRACTION = 0.001
+_LOCKS: WeakKeyDictionary[nn.Module, threading.Lock] = WeakKeyDictionary()
+_LOCKS_GUARD = threading.Lock()
 
 
 class CheckpointLike(Protocol):
@@ -63,7 +66,8 @@ class Predictor:
     each with the value here where it says nothing. `breastlabel.inference.prediction.decide` states how
     outline and class are made to agree.
 
-    One predictor may be shared by threads: the network runs in one at a time, the rest in parallel.
+    Predictors may be shared by threads, and a checkpoint by predictors on one device: a network runs in
+    one thread at a time, because its dropout is switched on and off; the rest goes in parallel.
     """
 
     def __init__(
@@ -101,7 +105,7 @@ class Predictor:
         views = inference.get("tta", []) if tta is None or tta is True else tta
         self.views = check_augmentations(() if views is False else tuple(views))
         self._network = loaded.network.to(self.device).eval()
-        self._lock = threading.Lock()
+        self._lock = _lock_of(self._network)
 
     @property
     def version(self) -> str:
@@ -283,6 +287,11 @@ class _Options(NamedTuple):
     explain: bool
     explain_class: LesionClass | None
     seed: int
+
+
+def _lock_of(network: nn.Module) -> threading.Lock:
+    with _LOCKS_GUARD:
+        return _LOCKS.setdefault(network, threading.Lock())
 
 
 def _load(checkpoint: Path | str | CheckpointLike) -> CheckpointLike:
