@@ -1,0 +1,16 @@
+"""Public datasets and a site's own images -> a studies folder; groups, splits, phantoms."""
+
+from breastlabel.datasets.importing import IMPORTERS, import_dataset
+from breastlabel.datasets.loading import LabelledImage, class_of_mask, load_training_images
+from breastlabel.datasets.splits import assign_splits
+from breastlabel.datasets.summary import ImportSummary
+
+__all__ = [
+    "IMPORTERS",
+    "ImportSummary",
+    "LabelledImage",
+    "assign_splits",
+    "class_of_mask",
+    "import_dataset",
+    "load_training_images",
+]

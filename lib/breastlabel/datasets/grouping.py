@@ -1,0 +1,126 @@
+"""Which new images belong to one patient or show one lesion, together with the images already there."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from breastlabel.catalog import ImageRecord
+from breastlabel.datasets.duplicates import connected_groups, near_duplicate_pairs
+from breastlabel.datasets.splits import assign_splits
+
+__all__ = ["ACROSS_SPLITS", "CONTRADICTORY", "Grouped", "group_and_split"]
+
+CONTRADICTORY = "contradictory-classes"
+"""Excluded because near-duplicates of the image carry another class."""
+ACROSS_SPLITS = "duplicates-across-splits"
+"""Excluded because near-duplicates of the image are in several splits already."""
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """The new images with group, split and exclusion; and what the import found.
+
+    Attributes:
+        new: the new records.
+        newly_wrong: ids of images that were there before and now turn out contradictory.
+        contradictory: the ids of each group of near-duplicates with several classes, known images
+            included.
+        n_groups: groups that the new images form or join.
+    """
+
+    new: list[ImageRecord]
+    newly_wrong: list[str]
+    contradictory: list[list[str]]
+    n_groups: int
+
+
+def group_and_split(
+    known: Sequence[ImageRecord],
+    new: Sequence[ImageRecord],
+    hashes: Mapping[str, npt.NDArray[np.bool_]],
+    *,
+    similarity: Callable[[str, str], float],
+) -> Grouped:
+    """Give new images their group and split; known images keep theirs.
+
+    Images of one patient and near-duplicates form a group. A new image that belongs to a group already
+    there joins it and its split. One that would tie two splits together belongs to neither and is
+    excluded.
+
+    Near-duplicates with different classes contradict each other: at least one label is wrong, and nothing
+    tells which. New ones get no split at all, so that they are neither learnt from nor counted as errors in
+    an evaluation; they stay in the studies, to be looked at. Images of one patient may differ in class:
+    that is no contradiction.
+
+    Args:
+        known: images already in the catalog.
+        new: images to add; their group is replaced.
+        hashes: `perceptual_hash` by image id, for those that could be read.
+        similarity: `correlation` of two images by id.
+    """
+    records = [*known, *new]
+    hashed = [i for i, r in enumerate(records) if r.image_id in hashes]
+    pairs = []
+    if hashed:
+        ids = [records[i].image_id for i in hashed]
+        found = near_duplicate_pairs(
+            np.stack([hashes[i] for i in ids]), similarity=lambda a, b: similarity(ids[a], ids[b])
+        )
+        pairs = [(hashed[a], hashed[b]) for a, b in found]
+    duplicates = _members(connected_groups(len(records), pairs))
+    ties = pairs + _ties(records)
+    components = _members(connected_groups(len(records), ties))
+
+    contradictory = [
+        m for m in duplicates if len({records[i].label for i in m if records[i].label is not None}) > 1
+    ]
+    wrong = {i for members in contradictory for i in members}
+    n_known = len(known)
+    placed: dict[int, ImageRecord] = {}
+    n_groups = 0
+    for members in components:
+        old = [records[i] for i in members if i < n_known]
+        fresh = [i for i in members if i >= n_known]
+        n_groups += bool(fresh)
+        group = min(r.group for r in old) if old else min(records[i].image_id for i in fresh)
+        splits = {r.split for r in old if r.split is not None}
+        for i in fresh:
+            excluded = CONTRADICTORY if i in wrong else ACROSS_SPLITS if len(splits) > 1 else None
+            placed[i] = replace(records[i], group=group, excluded=excluded)
+    counted = [r for r in known if r.split is not None]
+    counted += [r for r in placed.values() if r.excluded is None]
+    fixed = {r.group: r.split for r in known if r.split is not None}
+    splits_of = assign_splits([r.group for r in counted], [r.label for r in counted], fixed=fixed)
+    placed = {
+        i: replace(r, split=splits_of[r.group] if r.excluded is None else None) for i, r in placed.items()
+    }
+    return Grouped(
+        new=[placed[i] for i in range(n_known, len(records))],
+        newly_wrong=[records[i].image_id for i in sorted(wrong) if i < n_known and not records[i].excluded],
+        contradictory=sorted(sorted(records[i].image_id for i in m) for m in contradictory),
+        n_groups=n_groups,
+    )
+
+
+def _members(groups: npt.NDArray[np.int64]) -> list[list[int]]:
+    members: dict[int, list[int]] = defaultdict(list)
+    for i, group in enumerate(groups):
+        members[int(group)].append(i)
+    return list(members.values())
+
+
+def _ties(records: Sequence[ImageRecord]) -> list[tuple[int, int]]:
+    """Pairs that belong together whatever their pixels: one patient, or one group already formed."""
+    first: dict[tuple[str, str], int] = {}
+    ties = []
+    for i, record in enumerate(records):
+        keys = [("patient", record.patient_key)] if record.patient_key else []
+        if record.group:
+            keys.append(("group", record.group))
+        ties += [(first.setdefault(key, i), i) for key in keys]
+    return ties

@@ -1,0 +1,92 @@
+"""Images of a studies folder with their newest label maps, for training and evaluation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from breastlabel.catalog import Catalog, ImageRecord, label_path
+from breastlabel.errors import BreastLabelError
+from breastlabel.imaging import BreastImage, LabelArray, LesionClass, read_image, read_mask
+
+__all__ = ["LabelledImage", "class_of_mask", "load_training_images"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """One image with what is known of it now.
+
+    Attributes:
+        record: the catalog's record.
+        image: the pixels.
+        mask: uint8 label map (rows, cols) of the image's size; None where there is no final label.
+        label: class of the image: the mask's where there is one, else the record's; None if neither.
+    """
+
+    record: ImageRecord
+    image: BreastImage
+    mask: LabelArray | None
+    label: LesionClass | None
+
+
+def class_of_mask(mask: LabelArray) -> LesionClass:
+    """The class with the largest area; malignant where both are equal; normal where the mask is empty."""
+    benign, malignant = (
+        int(np.count_nonzero(mask == c)) for c in (LesionClass.BENIGN, LesionClass.MALIGNANT)
+    )
+    if benign == malignant == 0:
+        return LesionClass.NORMAL
+    return LesionClass.MALIGNANT if malignant >= benign else LesionClass.BENIGN
+
+
+def load_training_images(
+    studies: str | Path,
+    *,
+    split: str | None,
+    include_unlabelled: bool = False,
+    on_error: Callable[[ImageRecord, BreastLabelError], None] | None = None,
+) -> Iterator[LabelledImage]:
+    """Read the images of one split, one at a time, in the order of their ids.
+
+    A final label map overrides the class that the dataset gave, because a reader's correction is newer.
+    Excluded images are left out. An image or label that cannot be read is left out too, and reported.
+
+    Args:
+        split: ``"train"``, ``"val"``, ``"test"``; None for all images that have a split.
+        include_unlabelled: also images with neither label map nor class.
+        on_error: called with what could not be read; by default a warning is logged.
+
+    Raises:
+        StudiesError: there is no such folder.
+        UnknownNameError: no such split.
+    """
+    with Catalog.open(studies) as catalog:
+        records = catalog.images(split=split, include_excluded=False)
+    report = on_error or _warn
+    for record in records:
+        if record.split is None:
+            continue
+        try:
+            labels = label_path(studies, record.image_id)
+            if labels is None and record.label is None and not include_unlabelled:
+                continue
+            image = read_image(Path(studies) / record.file, modality=record.modality)
+            mask = None if labels is None else read_mask(labels, shape=image.shape)
+        except BreastLabelError as error:
+            report(record, error)
+            continue
+        label = LesionClass[record.label.upper()] if record.label is not None else None
+        yield LabelledImage(record, image, mask, label if mask is None else class_of_mask(mask))
+
+
+def _warn(record: ImageRecord, error: BreastLabelError) -> None:
+    # File names may carry patients' names, so neither they nor the message go to the log.
+    _log.warning(
+        "one image of the %s split cannot be read (%s) and is left out", record.split, type(error).__name__
+    )
