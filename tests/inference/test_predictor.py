@@ -291,3 +291,30 @@ def test_threads_that_share_a_network_do_not_see_each_others_dropout(make_checkp
         scores = [future.result(timeout=30).uncertainty for future in noisy]
     assert all(answer.class_probabilities == expected for answer in answers)
     assert all(score == scores[0] for score in scores)
+
+
+def test_a_checkpoint_folder_is_loaded_with_its_own_preparation_and_thresholds(
+    tmp_path, make_checkpoint, bright_square
+):
+    from breastlabel.training.checkpoint import save_checkpoint
+
+    torch.manual_seed(0)
+    network = create_network("ultrasound", widths=(4, 8), recurrent_hidden=4).eval()
+    loose = make_checkpoint(network=network, temperature=1.5, thresholds={"mask": 0.05, "normal": 0.9})
+    folder = save_checkpoint(
+        tmp_path / "checkpoint",
+        network,
+        model="ultrasound",
+        preparation=loose.preparation,
+        calibration=loose.spec["calibration"],
+        thresholds=loose.spec["thresholds"],
+        inference={"tta": ["horizontal_flip"]},
+    )
+    image = bright_square()
+    loaded = predictor(folder)
+    there = loaded.predict(image)
+    here = predictor(loose, tta=["horizontal_flip"]).predict(image)
+    assert there.checkpoint_version == loaded.version != ""
+    np.testing.assert_array_equal(there.mask, here.mask)
+    np.testing.assert_allclose(there.lesion_probability, here.lesion_probability, atol=1e-6)
+    assert there.class_probabilities == pytest.approx(here.class_probabilities)
