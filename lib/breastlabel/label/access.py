@@ -1,0 +1,68 @@
+"""Who may talk to a server that has no login: programs on the same machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+__all__ = ["ALLOW_REMOTE", "LocalOnly", "is_local", "remote_allowed"]
+
+#: Set to 1 where the network itself is the protection, as behind a proxy with a login of its own.
+ALLOW_REMOTE = "BREASTLABEL_ALLOW_REMOTE"
+
+
+def remote_allowed() -> bool:
+    """Whether the site's engineer has opened the server to other machines."""
+    return os.environ.get(ALLOW_REMOTE, "").strip().lower() in ("1", "true", "yes", "on")
+
+
+def is_local(host: str) -> bool:
+    """Whether a host (an address, or a name as in a ``Host`` header without port) is this machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+class LocalOnly:
+    """Refuses requests from other machines.
+
+    MONAI Label binds to every network interface by default, and without a login whoever reaches the port
+    may read images and change labels. The ``Host`` header is looked at too: a web page elsewhere can make
+    a browser on this machine send requests here under a name of its own (DNS rebinding).
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer 403."""
+        if scope["type"] == "http" and not self._is_local(scope):
+            answer = JSONResponse(
+                {
+                    "detail": "this server has no login and answers its own machine only; reach it through "
+                    f"an SSH tunnel or a proxy with a login, or set {ALLOW_REMOTE}=1 in a trusted network"
+                },
+                403,
+            )
+            await answer(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    @staticmethod
+    def _is_local(scope: Scope) -> bool:
+        client = scope.get("client")
+        # A Unix socket has no address; its file permissions are the protection.
+        if client and not is_local(client[0]):
+            return False
+        host = Headers(scope=scope).get("host", "localhost")
+        name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+        return is_local(name)

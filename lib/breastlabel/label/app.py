@@ -1,0 +1,240 @@
+"""The app class that MONAI Label finds and builds."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monailabel.interfaces.app import MONAILabelApp
+
+import breastlabel
+from breastlabel.errors import BreastLabelError, InvalidImageError, StudiesError, UnknownNameError
+from breastlabel.imaging import Modality
+from breastlabel.label.batch import BatchInference
+from breastlabel.label.datastore import ORIGINAL, StudiesDatastore
+from breastlabel.label.errors import BadRequestError, named
+from breastlabel.label.explain import ExplainTask
+from breastlabel.label.gate import InferenceGate
+from breastlabel.label.infer import SegmentationTask
+from breastlabel.label.jobs import TrainingJobs
+from breastlabel.label.logs import configure_logging
+from breastlabel.label.options import Options
+from breastlabel.label.predictors import ChampionPredictors
+from breastlabel.label.segments import LABELS
+from breastlabel.label.strategies import First, Random
+from breastlabel.label.train import Trainer
+from breastlabel.training.registry import ModelRegistry, site_folder
+
+__all__ = ["MODELS", "BreastLabelApp", "selected_models"]
+
+logger = logging.getLogger(__name__)
+
+#: The systems that can be served, and what they analyse.
+MODELS: dict[str, tuple[Modality, str]] = {
+    "ultrasound": (
+        Modality.US,
+        "Breast ultrasound: outlines the lesion and paints it as benign or malignant. "
+        "For research; not a medical device",
+    ),
+}
+#: In a request, these name what is analysed. Only the query may: not an option among others.
+_RESERVED = ("image", "model", "session", "label", "description")
+
+
+class BreastLabelApp(MONAILabelApp):
+    """breastlabel on a folder of images.
+
+    Its direct base must be ``MONAILabelApp``: the loader looks for exactly that.
+    """
+
+    def __init__(self, app_dir: str, studies: str, conf: Mapping[str, str] | None) -> None:
+        configure_logging()
+        _put_tools_on_path()
+        try:
+            self._models = selected_models((conf or {}).get("models"))
+            self._prepare(studies)
+            super().__init__(
+                app_dir,
+                studies,
+                dict(conf or {}),
+                name="breastlabel",
+                description="Breast imaging: segment, classify, correct, retrain. For research only",
+                version=breastlabel.__version__,
+                labels=list(LABELS),
+            )
+        except BreastLabelError as error:
+            # The reason stands alone in its line; the traceback that the platform prints follows.
+            logger.error("breastlabel cannot start: %s", error)
+            raise
+        self._auto_update_scoring = False
+
+    def _prepare(self, studies: str) -> None:
+        if studies.startswith(("http://", "https://")):
+            raise StudiesError("a folder of images is required; got a URL; copy the images into a folder")
+        folder = Path(studies).absolute()
+        registry = ModelRegistry(folder)
+        self.gate = InferenceGate()
+        self.batch = BatchInference()
+        self.jobs = TrainingJobs(site_folder(folder) / "jobs")
+        self.predictors = ChampionPredictors(registry)
+
+    def init_datastore(self) -> StudiesDatastore:
+        """The folder itself."""
+        return StudiesDatastore(self.studies)
+
+    def init_infers(self) -> dict[str, Any]:
+        """The chosen systems, and ``explain`` for the first of them."""
+        tasks: dict[str, Any] = {}
+        for name in self._models:
+            modality, description = MODELS[name]
+            tasks[name] = SegmentationTask(name, self.predictors, modality=modality, description=description)
+        first = self._models[0]
+        tasks["explain"] = ExplainTask(first, self.predictors, modality=MODELS[first][0])
+        return tasks
+
+    def init_trainers(self) -> dict[str, Trainer]:
+        """A trainer for each of the chosen systems."""
+        folder, registry = Path(self.studies).absolute(), self.predictors.registry
+        return {name: Trainer(name, folder, registry=registry, jobs=self.jobs) for name in self._models}
+
+    def init_strategies(self) -> dict[str, Any]:
+        """Strategies that need no model."""
+        return {"first": First(), "random": Random()}
+
+    def on_init_complete(self) -> None:
+        """Put our routes in the place of the stock ones, and take up trainings that were under way."""
+        # Imported here so that the child processes that build the app as well do without it.
+        from breastlabel.label.server import take_over
+
+        self.cleanup_sessions()
+        take_over(self)
+        self.jobs.watch()
+
+    def infer(self, request: Mapping[str, Any], datastore: Any = None) -> dict[str, Any]:
+        """Run a model on an image of the folder.
+
+        Args:
+            request: ``model``, ``image`` (an id, never a path), options; ``save_label`` stores the mask
+                under ``label_tag`` (``original``).
+
+        Returns:
+            ``file`` (temporary; the caller removes it), ``label``, ``tag`` and ``params``.
+
+        Raises:
+            NotFoundError: unknown model or image.
+            CheckpointError: the model is not trained yet.
+        """
+        image_id = str(request.get("image", ""))
+        store = datastore or self.datastore()
+        result = self.infer_file(str(request.get("model", "")), store.path(image_id), request)
+        result["params"]["image_id"] = image_id
+        if Options(request).flag("save_label", False):
+            params = result["params"]
+            tag = Options(request).text("label_tag", ORIGINAL)
+            store.save_label(image_id, result["file"], tag, {"model": request["model"], "params": params})
+            result |= {"label": image_id, "tag": tag}
+        return result
+
+    def infer_file(self, model: str, image: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Run a model on a file that the server chose: of the folder, a session or an upload."""
+        task = named("model", model, self._infers)
+        with self.gate.enter():
+            file, params = task({**options, "image": str(image)})
+        return {"file": file, "label": file, "tag": ORIGINAL, "params": params}
+
+    def next_sample(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The image that a strategy chooses, with what a viewer needs to load it.
+
+        Images that cannot be read are passed over, and named in ``unreadable``.
+
+        Returns:
+            Empty where no image waits: Slicer then says that there are none.
+
+        Raises:
+            NotFoundError: unknown strategy.
+        """
+        strategy = named("strategy", str(request.get("strategy") or "random"), self._strategies)
+        store, unreadable = self.datastore(), {}
+        while chosen := strategy(dict(request), store):
+            image_id = chosen["id"]
+            try:
+                info = store.get_image_info(image_id)
+                checksum = store.served.checksum(image_id, store.path(image_id))
+            except InvalidImageError as error:
+                store.mark_unreadable(image_id)
+                unreadable[image_id] = str(error)
+                continue
+            return {
+                **chosen,
+                **info,
+                "checksum": checksum,
+                **({"unreadable": unreadable} if unreadable else {}),
+            }
+        return {}
+
+    def train(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Train and wait for the end."""
+        trainer = named("trainer", str(request.get("model", "")), self._trainers)
+        return dict(trainer(request, self.datastore()))
+
+    def async_training(self, model: Any, params: Any = None, enqueue: bool = False) -> dict[str, Any]:
+        """Begin one training, or one for each trainer; the tasks, or the one task."""
+        models = list(self._trainers) if not model else [model] if isinstance(model, str) else list(model)
+        tasks = {}
+        for name in models:
+            trainer = named("trainer", name, self._trainers)
+            own = {k: v for k, v in (params or {}).items() if k not in self._trainers}
+            job = trainer.job({**own, **((params or {}).get(name) or {})})
+            tasks[name] = self.jobs.start(job, enqueue=enqueue or len(models) > 1)
+        return tasks[models[0]] if len(models) == 1 else tasks
+
+    def trainers(self) -> list[str]:
+        """Names of the trainers."""
+        return list(self._trainers)
+
+    def checked_options(self, options: Any, *, image: str, model: str) -> dict[str, Any]:
+        """A client's options, without what names the work itself.
+
+        Raises:
+            BadRequestError: they are no JSON object, or name another image or model than the request.
+        """
+        if not isinstance(options, dict):
+            raise BadRequestError("params must be a JSON object; got something else; send {} for none")
+        for name, wanted in (("image", image), ("model", model)):
+            if name in options and options[name] != wanted:
+                raise BadRequestError(
+                    f"params may not name another {name} than the request does; leave it out"
+                )
+        return {k: v for k, v in options.items() if k not in _RESERVED and not str(k).startswith("_")}
+
+    def _download_dcmqi_tools(self) -> None:
+        """Nothing is fetched: the tools come with the environment (`_put_tools_on_path`)."""
+
+
+def selected_models(names: str | None) -> list[str]:
+    """The models of ``--conf models a,b``; all where it is not given.
+
+    Raises:
+        UnknownNameError: one is unknown; the message lists the valid ones.
+    """
+    chosen = [name.strip() for name in (names or "").split(",") if name.strip()] or ["all"]
+    if "all" in chosen:
+        return list(MODELS)
+    for name in chosen:
+        if name not in MODELS:
+            raise UnknownNameError("models", name, [*MODELS, "all"])
+    return list(dict.fromkeys(chosen))
+
+
+def _put_tools_on_path() -> None:
+    """The environment's programs are found also where it was not activated.
+
+    MONAI Label looks for dcmqi's ``itkimage2segimage`` on PATH and downloads it where it is not there.
+    """
+    tools = str(Path(sys.prefix) / "bin")
+    if tools not in os.environ.get("PATH", "").split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join(part for part in (tools, os.environ.get("PATH", "")) if part)

@@ -1,0 +1,80 @@
+"""Options of a request, as any of the clients sends them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from breastlabel.errors import UnknownNameError
+from breastlabel.label.errors import BadRequestError
+
+__all__ = ["Options"]
+
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0", "")
+
+
+class Options:
+    """Typed access to a request's options.
+
+    3D Slicer sends scalars, OHIF a list where the default is a list (its first entry is the choice), and
+    both send numbers and flags as text now and then. All of these are accepted for every key.
+    """
+
+    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
+        self._values = dict(values or {})
+
+    def _get(self, name: str) -> Any:
+        value = self._values.get(name)
+        while isinstance(value, list | tuple):
+            value = value[0] if value else None
+        return value
+
+    def text(self, name: str, default: str | None = None) -> str | None:
+        """A string; empty counts as not given."""
+        value = self._get(name)
+        return default if value is None or value == "" else str(value)
+
+    def choice(self, name: str, valid: Collection[str], default: str) -> str:
+        """One of the valid names.
+
+        Raises:
+            UnknownNameError: another one.
+        """
+        value = self.text(name, default)
+        if value not in valid:
+            raise UnknownNameError(name, value, valid)
+        return str(value)
+
+    def flag(self, name: str, default: bool | None = None) -> bool | None:
+        """True, false, or the default where it is not given.
+
+        Raises:
+            BadRequestError: neither.
+        """
+        value = self._get(name)
+        if value is None:
+            return default
+        text = str(value).strip().lower()
+        if text in _TRUE:
+            return True
+        if text in _FALSE:
+            return False if text else default
+        raise BadRequestError(f"{name} must be true or false; got '{value}'")
+
+    def integer(self, name: str, default: int, *, low: int, high: int) -> int:
+        """A whole number in ``low`` to ``high``.
+
+        Raises:
+            BadRequestError: anything else.
+        """
+        value = self._get(name)
+        if value is None or value == "":
+            return default
+        try:
+            number = float(value)
+            whole = int(number)
+        except (TypeError, ValueError, OverflowError):
+            number, whole = 0.5, 0
+        if number != whole or not low <= whole <= high:
+            raise BadRequestError(f"{name} must be a whole number from {low} to {high}; got '{value}'")
+        return whole

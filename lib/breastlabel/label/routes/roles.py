@@ -1,0 +1,15 @@
+"""Who may call a route, where a login is on: MONAI Label's own roles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Depends
+from monailabel.config import settings
+from monailabel.endpoints.user.auth import RBAC
+
+__all__ = ["ADMIN", "ANNOTATOR", "USER"]
+
+USER: list[Any] = [Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))]
+ANNOTATOR: list[Any] = [Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))]
+ADMIN: list[Any] = [Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ADMIN))]
