@@ -1,0 +1,1 @@
+"""The commands of ``breastlabel``, one file an idea; `breastlabel.cli` puts them together."""

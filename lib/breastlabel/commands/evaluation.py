@@ -1,0 +1,88 @@
+"""``breastlabel evaluate`` and ``ablate``: how good a model is, and which of its parts make it so."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from breastlabel.commands.console import print_json, print_table, progress
+from breastlabel.commands.options import (
+    Checkpoint,
+    Device,
+    Json,
+    Model,
+    NewOutput,
+    Studies,
+    check_device,
+    checkpoint_folder,
+    require_studies,
+)
+
+__all__ = ["evaluate"]
+
+
+class Split(StrEnum):
+    """Which of a studies folder's images."""
+
+    TRAIN = "train"
+    VAL = "val"
+    TEST = "test"
+    ALL = "all"
+
+
+def evaluate(
+    model: Model,
+    studies: Studies,
+    output: NewOutput,
+    split: Annotated[Split, typer.Option("--split", help="Which images.")] = Split.TEST,
+    checkpoint: Checkpoint = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain/--no-explain", help="Ask where the heat map's peak lies; takes as long again."
+        ),
+    ] = True,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a model on labelled images: metrics.json and report.html, with confidence intervals.
+
+    Example: breastlabel evaluate ultrasound --studies ~/studies --split test --output out/evaluation
+    """
+    require_studies(studies)
+    folder = checkpoint_folder(model, checkpoint, studies)
+    check_device(device)
+    from breastlabel.evaluation import evaluate as run
+
+    with progress(quiet=as_json) as report:
+        metrics = run(
+            folder,
+            studies,
+            output=output,
+            model=model,
+            split=split.value,
+            explain=explain,
+            device=device,
+            progress=report,
+        )
+    if as_json:
+        print_json(metrics)
+        return
+    print(f"{metrics['n_images']} images of {metrics['n_patients']} patients, split {split.value}")
+    print_table(("MEASURE", "MEAN", "95 % INTERVAL"), list(_rows(metrics)))
+    print(f"{output / 'metrics.json'}\n{output / 'report.html'}")
+
+
+def _rows(metrics: dict[str, Any]) -> list[tuple[str, str, str]]:
+    rows = []
+    for part in ("segmentation", "classification"):
+        for name, value in metrics[part].items():
+            if isinstance(value, dict) and value.keys() == {"mean", "ci95"}:
+                low, high = value["ci95"]
+                unit = f" ({metrics[part]['distance_unit']})" if name in ("hd95", "assd") else ""
+                rows.append((name + unit, f"{value['mean']:.3f}", f"{low:.3f} to {high:.3f}"))
+            elif value is None:
+                rows.append((name, "-", "undefined here"))
+    return rows
