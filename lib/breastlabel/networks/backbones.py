@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import difflib
 import logging
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from breastlabel.errors import MissingDependencyError, UnknownNameError
+from breastlabel.errors import (
+    CheckpointError,
+    InvalidImageError,
+    MissingDependencyError,
+    NotFoundError,
+    UnknownNameError,
+)
 
 __all__ = ["TimmEncoder"]
 
@@ -28,12 +35,14 @@ class TimmEncoder(nn.Module):
 
         Args:
             name: as ``timm.list_models()`` has it.
-            pretrained: True fetches timm's weights; a path reads them from a file (.safetensors).
-                Where they cannot be had, random weights are used and a warning says so.
+            pretrained: True fetches timm's weights, and where they cannot be had uses random ones
+                and says so in a warning; a path reads timm's whole model from a .safetensors file.
 
         Raises:
             MissingDependencyError: timm is not installed.
             UnknownNameError: timm has no model of that name.
+            NotFoundError: there is no such weights file.
+            CheckpointError: the weights file is another model's, or not .safetensors.
         """
         super().__init__()
         timm = _timm()
@@ -42,14 +51,25 @@ class TimmEncoder(nn.Module):
             near = difflib.get_close_matches(name, known, n=5)
             raise UnknownNameError("encoder", name, ["blocks", *(near or ["a name of timm.list_models()"])])
         self.backbone = _build(timm, name, in_channels, pretrained)
+        self.name = name
+        # Some transformers keep channels last.
+        self._channels_last = str(getattr(self.backbone, "output_fmt", "NCHW")).endswith("NHWC")
         info = self.backbone.feature_info
         self.out_channels: tuple[int, ...] = tuple(info.channels())
         self.reductions: tuple[int, ...] = tuple(info.reduction())
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """(B, in_channels, H, W) -> feature maps, finest first."""
-        features: list[Tensor] = self.backbone(x)
-        return features
+        """(B, in_channels, H, W) -> feature maps (B, C, h, w), finest first."""
+        try:
+            features: list[Tensor] = list(self.backbone(x))
+        except AssertionError as error:
+            # Window transformers take multiples of their window only, and say so by an assertion.
+            size = tuple(self.backbone.pretrained_cfg["input_size"][-2:])
+            raise InvalidImageError(
+                f"encoder '{self.name}' cannot run on images of {tuple(x.shape[-2:])} ({error}); "
+                f"prepare them at its own size {size}"
+            ) from error
+        return [f.permute(0, 3, 1, 2) for f in features] if self._channels_last else features
 
 
 def _timm() -> Any:
@@ -68,15 +88,33 @@ def _build(timm: Any, name: str, in_channels: int, pretrained: bool | str) -> An
     if not pretrained:
         return timm.create_model(name, pretrained=False, **arguments)
     if isinstance(pretrained, str):
-        arguments["pretrained_cfg_overlay"] = {"file": pretrained}
+        return _from_file(timm, name, Path(pretrained), arguments)
     try:
         return timm.create_model(name, pretrained=True, **arguments)
     # Whatever the hub, the network or the file system raise, the answer is the same.
     except Exception as error:
         logger.warning(
-            "Pretrained weights of %s cannot be read (%s); it starts from random weights instead. "
+            "Pretrained weights of %s cannot be had (%s); it starts from random weights instead. "
             "Give a .safetensors file, or run where the internet can be reached.",
             name,
             type(error).__name__,
         )
         return timm.create_model(name, pretrained=False, **arguments)
+
+
+def _from_file(timm: Any, name: str, file: Path, arguments: dict[str, Any]) -> Any:
+    if file.suffix != ".safetensors":
+        raise CheckpointError(
+            f"pretrained weights must be a .safetensors file; got '{file.name}'; convert them first"
+        )
+    if not file.is_file():
+        raise NotFoundError(f"a file of pretrained weights is required; '{file.name}' does not exist")
+    try:
+        return timm.create_model(
+            name, pretrained=True, pretrained_cfg_overlay={"file": str(file)}, **arguments
+        )
+    except Exception as error:
+        raise CheckpointError(
+            f"'{file.name}' must hold timm's weights of '{name}'; reading it failed "
+            f"({type(error).__name__}); give that model's file, or name its encoder"
+        ) from error
