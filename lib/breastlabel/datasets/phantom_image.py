@@ -57,7 +57,7 @@ def ultrasound_phantom(
         style: the scanner.
 
     Raises:
-        StudiesError: the shape is smaller than 48 x 48.
+        StudiesError: the shape is smaller than 48 x 48, or a seed negative.
     """
     rows, cols = shape
     if min(rows, cols) < MIN_SIZE:
@@ -65,6 +65,8 @@ def ultrasound_phantom(
             f"a phantom of at least {MIN_SIZE} x {MIN_SIZE} pixels is required; got {rows} x {cols}; "
             "choose a larger shape"
         )
+    if seed < 0 or (patient is not None and patient < 0):
+        raise StudiesError(f"seeds of 0 or more are required; got {seed} and {patient}; choose others")
     owner = seed if patient is None else patient
     of_patient = np.random.default_rng([owner, 1])
     of_image = np.random.default_rng([owner, seed, 2])

@@ -73,6 +73,8 @@ def write_phantom_studies(
             "at least 1 exam, 1 to 26 images an exam, 1 class and a labelled share of 0 to 1 are required; "
             f"got {exams}, {images_per_exam}, {len(classes)} and {labelled:g}; change them"
         )
+    if seed < 0:
+        raise StudiesError(f"a seed of 0 or more is required; got {seed}; choose another")
     if suffix not in _SUFFIXES:
         raise StudiesError(
             f"suffix must be one of {', '.join(_SUFFIXES)}; got '{suffix}'; choose one of these"
