@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select, update
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from breastlabel.catalog.folder import CATALOG_FILE, sync_folder
 from breastlabel.catalog.models import (
@@ -53,10 +53,7 @@ class Catalog:
             upgrade(self._engine)
         except DatabaseError as error:
             self._engine.dispose()
-            raise StudiesError(
-                f"a readable and writable catalog database is required; the database says: {error.orig}; "
-                "check the folder's permissions and free space, or move the damaged file away"
-            ) from error
+            raise _unusable(error) from error
 
     @classmethod
     def open(cls, studies: str | Path, *, create: bool = False) -> Self:
@@ -133,7 +130,7 @@ class Catalog:
         with self._engine.connect() as connection:
             return _one(connection, image_id)
 
-    def update_image(self, image_id: str, **changes: Any) -> ImageRecord:
+    def update_image(self, image_id: str, /, **changes: Any) -> ImageRecord:
         """Change fields of one image, for example ``reviewed=True, label="benign"``.
 
         Returns:
@@ -205,6 +202,13 @@ class Catalog:
             connection.begin(),
         ):
             yield connection
+
+
+def _unusable(error: DatabaseError) -> StudiesError:
+    return StudiesError(
+        f"a readable and writable catalog database is required; the database says: {error.orig}; "
+        "check the folder's permissions and free space, or move a damaged file away"
+    )
 
 
 def _one(connection: Connection, image_id: str) -> ImageRecord:

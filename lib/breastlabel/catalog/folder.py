@@ -66,9 +66,7 @@ def label_path(studies: str | Path, image_id: str) -> Path | None:
     return None if newest is None else newest[1]
 
 
-def sync_folder(
-    studies: str | Path, *, catalog: Catalog | None = None, modality: Modality = Modality.US
-) -> int:
+def sync_folder(studies: str | Path, *, catalog: Catalog, modality: Modality = Modality.US) -> int:
     """Let the catalog learn of images and final labels that were put into the folder.
 
     A new image's id is its file's stem; it is a patient of its own, in the split that a hash of its key
@@ -76,15 +74,14 @@ def sync_folder(
     ``"file-missing"`` until the file is back; its split is kept. Where neither the folder nor its labels
     changed since the last time, nothing is listed. Files other than images are left alone.
 
+    Args:
+        catalog: of that folder. `Catalog.open` has called this already.
+        modality: what new images are taken for; their files are not opened.
+
     Returns:
         How many images were new.
     """
     folder = Path(studies).absolute()
-    if catalog is None:
-        from breastlabel.catalog.catalog import Catalog
-
-        with Catalog.open(folder) as opened:
-            return len(opened)
     seen = _fingerprint(folder)
     if seen is not None and catalog.state(_SEEN) == seen:
         return 0
