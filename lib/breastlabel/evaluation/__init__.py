@@ -1,0 +1,27 @@
+"""Measures with confidence intervals, ablations, and reports of both."""
+
+from breastlabel.evaluation.bootstrap import Bootstrap, Interval, PairedDifference, paired_bootstrap
+from breastlabel.evaluation.collect import collect
+from breastlabel.evaluation.evaluate import evaluate
+from breastlabel.evaluation.measures import compute_metrics, explanation_measure
+from breastlabel.evaluation.report import write_report
+from breastlabel.evaluation.segmentation import boundary_distances, dice, iou
+from breastlabel.evaluation.table import Case, EvaluationTable, Picture
+
+__all__ = [
+    "Bootstrap",
+    "Case",
+    "EvaluationTable",
+    "Interval",
+    "PairedDifference",
+    "Picture",
+    "boundary_distances",
+    "collect",
+    "compute_metrics",
+    "dice",
+    "evaluate",
+    "explanation_measure",
+    "iou",
+    "paired_bootstrap",
+    "write_report",
+]

@@ -1,0 +1,190 @@
+"""Evaluate one checkpoint on one split of a studies folder."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from breastlabel.errors import BreastLabelError, StudiesError, UnknownNameError
+from breastlabel.evaluation.collect import collect
+from breastlabel.evaluation.failures import error_kinds
+from breastlabel.evaluation.measures import compute_metrics, explanation_measure
+from breastlabel.evaluation.report import write_report
+from breastlabel.evaluation.table import Case, EvaluationTable
+
+__all__ = ["SPLITS", "evaluate", "labelled_images", "write_json"]
+
+SPLITS = ("train", "val", "test", "all")
+
+Progress = Callable[[str, int, int], None]
+
+# Keys that group images are for counting only; the small picture has its place in the report.
+_UNWRITTEN = {"group", "patient", "picture", "match"}
+
+
+def evaluate(
+    checkpoint: Path | str | Any | None,
+    studies: Path,
+    *,
+    output: Path,
+    model: str = "ultrasound",
+    split: str = "test",
+    explain: bool = True,
+    progress: Progress | None = None,
+    seed: int = 0,
+    device: str | None = None,
+) -> dict[str, Any]:
+    """Write ``metrics.json``, ``report.html`` and ``images.json`` (one entry per image) into ``output``.
+
+    Images that the catalog excludes, that nobody reviewed, or that cannot be analysed are left out; the
+    report and ``images.json`` say how many.
+
+    Args:
+        checkpoint: its folder, a loaded one, or None for the studies' champion.
+        split: ``train``, ``val``, ``test`` or ``all``.
+        explain: whether to ask where the heat map's peak lies; nearly doubles the time.
+        progress: called with (what, done, of how many).
+        seed: of the bootstrap.
+
+    Returns:
+        The content of ``metrics.json``.
+
+    Raises:
+        UnknownNameError: no such split.
+        StudiesError: the split has no labelled image.
+        CheckpointError: there is no such checkpoint.
+    """
+    if split not in SPLITS:
+        raise UnknownNameError("split", split, SPLITS)
+    from breastlabel.inference import Predictor
+
+    predictor = Predictor(_checkpoint(checkpoint, model, studies), device=device)
+    total, n_excluded = _count(studies, split)
+    skipped: list[dict[str, str]] = []
+
+    def on_error(image_id: str, error: BreastLabelError) -> None:
+        skipped.append({"image_id": image_id, "reason": str(error)})
+
+    def count(done: int) -> None:
+        if progress is not None:
+            progress(f"evaluating the {split} split", done, total)
+
+    table = collect(
+        predictor,
+        labelled_images(studies, split),
+        explain=explain and _explains(predictor),
+        progress=count,
+        on_error=on_error,
+    )
+    if not len(table):
+        raise StudiesError(
+            f"at least one labelled image in split '{split}' is required; got none; label images in the "
+            "viewer, import a labelled dataset, or choose another with --split"
+        )
+    metrics = compute_metrics(
+        table,
+        model=model,
+        checkpoint=predictor.version,
+        studies=Path(studies).resolve().name,
+        split=split,
+        device=str(predictor.device),
+        seed=seed,
+    )
+    explanation = explanation_measure(table, seed=seed)
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    facts = {"seed": seed, "device": str(predictor.device), "n_excluded": n_excluded, "skipped": skipped}
+    write_json(output / "images.json", {**facts, "explanation": explanation, "images": _per_image(table)})
+    write_report(
+        output / "report.html",
+        metrics,
+        table,
+        facts={
+            "Excluded in the catalog": n_excluded,
+            "Could not be analysed": len(skipped),
+            "Seed": seed,
+            "Device": str(predictor.device),
+        },
+        explanation=explanation,
+        history=_history(predictor),
+    )
+    # Last, so that whoever finds it finds the rest.
+    write_json(output / "metrics.json", metrics)
+    return metrics
+
+
+def labelled_images(studies: Path, split: str) -> Iterator[Any]:
+    """Images of a split that a reader labelled and that are not excluded, in the catalog's order."""
+    from breastlabel.datasets import load_training_images
+
+    splits = SPLITS[:3] if split == "all" else (split,)
+    found = chain.from_iterable(load_training_images(studies, split=name) for name in splits)
+    return (item for item in found if item.record.excluded is None)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON that any reader takes (no NaN), whole or not at all."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    text = json.dumps(content, indent=2, allow_nan=False)
+    partial.write_text(text + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _checkpoint(checkpoint: Path | str | Any | None, model: str, studies: Path) -> Any:
+    if checkpoint is None:
+        from breastlabel.training import ModelRegistry
+
+        return ModelRegistry(Path(studies)).champion(model)
+    return checkpoint
+
+
+def _explains(predictor: Any) -> bool:
+    """Grad-CAM needs a convolution to look at; the linear baseline has none."""
+    from breastlabel.networks import PixelLogisticRegression
+
+    return not isinstance(getattr(predictor.checkpoint, "network", None), PixelLogisticRegression)
+
+
+def _count(studies: Path, split: str) -> tuple[int, int]:
+    """(images to evaluate, images excluded)."""
+    from breastlabel.catalog import Catalog
+
+    with Catalog.open(studies) as catalog:
+        records = [r for r in catalog.images() if split in ("all", r.split) and r.split is not None]
+    return (
+        sum(r.reviewed and r.excluded is None for r in records),
+        sum(r.excluded is not None for r in records),
+    )
+
+
+def _history(predictor: Any) -> list[dict[str, Any]] | None:
+    folder = getattr(predictor.checkpoint, "path", None)
+    path = None if folder is None else Path(folder) / "history.json"
+    if path is None or not path.is_file():
+        return None
+    try:
+        history = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+    return history if isinstance(history, list) else None
+
+
+def _per_image(table: EvaluationTable) -> list[dict[str, Any]]:
+    return [
+        {**_plain(case), "errors": kinds} for case, kinds in zip(table.cases, error_kinds(table), strict=True)
+    ]
+
+
+def _plain(case: Case) -> dict[str, Any]:
+    values = {f.name: getattr(case, f.name) for f in fields(case) if f.name not in _UNWRITTEN}
+    values = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+    values["seconds"] = dict(case.seconds)
+    if case.match is not None:
+        values |= {"n_lesions": len(case.match.hits), "n_hit": sum(case.match.hits)}
+    return values
