@@ -197,11 +197,14 @@ class Catalog:
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        with (
-            self._engine.connect().execution_options(breastlabel_write=True) as connection,
-            connection.begin(),
-        ):
-            yield connection
+        try:
+            with (
+                self._engine.connect().execution_options(breastlabel_write=True) as connection,
+                connection.begin(),
+            ):
+                yield connection
+        except OperationalError as error:
+            raise _unusable(error) from error
 
 
 def _unusable(error: DatabaseError) -> StudiesError:
