@@ -100,8 +100,7 @@ def write_phantom_studies(
             if progress is not None:
                 progress(done, len(plan))
         catalog.add_images(records)
-        stale = [r for r in records if r.image_id in known and known[r.image_id].dataset != DATASET]
-        catalog.update_images({record.image_id: _fields(record) for record in stale})
+        catalog.update_images(_changes(records, known))
         ids = {record.image_id for record in records}
         return [record for record in catalog.images() if record.image_id in ids]
 
@@ -183,5 +182,17 @@ def _write(item: _Planned, folder: Path) -> ImageRecord:
     )
 
 
-def _fields(record: ImageRecord) -> dict[str, object]:
-    return {f.name: getattr(record, f.name) for f in fields(record) if f.name != "image_id"}
+def _changes(records: list[ImageRecord], known: dict[str, ImageRecord]) -> dict[str, dict[str, object]]:
+    """What the catalog must learn of images that it knew: as plain files of a killed run, or as missing."""
+    changes: dict[str, dict[str, object]] = {}
+    for record in records:
+        there = known.get(record.image_id)
+        if there is None or there is record:
+            continue
+        if there.dataset == DATASET:
+            changes[record.image_id] = {"excluded": None}
+        else:
+            changes[record.image_id] = {
+                f.name: getattr(record, f.name) for f in fields(record) if f.name != "image_id"
+            }
+    return changes

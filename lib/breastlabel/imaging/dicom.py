@@ -47,6 +47,27 @@ def read_dicom(path: Path, *, modality: Modality | None = None) -> BreastImage:
         InvalidImageError: not DICOM, truncated, encrypted, another modality, several frames, too large, or in
             a transfer syntax that cannot be decoded.
     """
+    try:
+        return _read_image(path, modality)
+    except InvalidImageError:
+        raise
+    except Exception as error:
+        # pydicom decodes elements when they are asked for, and malformed bytes raise almost anything.
+        raise InvalidImageError(
+            f"a readable DICOM file is required; {path.name} is truncated, malformed or not DICOM; "
+            "send it again"
+        ) from error
+
+
+def opaque_key(*identifiers: object) -> str | None:
+    """A short key that groups what belongs together without showing the identifier; None without one."""
+    parts = [str(identifier).strip() for identifier in identifiers if identifier]
+    if not any(parts):
+        return None
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
+
+
+def _read_image(path: Path, modality: Modality | None) -> BreastImage:
     header = _read(path, pixels=False)
     found = _modality(header, modality, path.name)
     _check_still(header, path.name)
@@ -85,26 +106,15 @@ def read_dicom(path: Path, *, modality: Modality | None = None) -> BreastImage:
     )
 
 
-def opaque_key(*identifiers: object) -> str | None:
-    """A short key that groups what belongs together without showing the identifier; None without one."""
-    parts = [str(identifier).strip() for identifier in identifiers if identifier]
-    if not any(parts):
-        return None
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
-
-
 def _read(path: Path, *, pixels: bool) -> Dataset:
     import pydicom
-    from pydicom.errors import InvalidDicomError
+    from pydicom import config
 
-    try:
-        dataset = pydicom.dcmread(path, stop_before_pixels=not pixels)
-        _ = dataset.file_meta.TransferSyntaxUID
-        return dataset
-    except (InvalidDicomError, EOFError, OSError, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise InvalidImageError(
-            f"a readable DICOM file is required; {path.name} is truncated or not DICOM; send it again"
-        ) from error
+    # pydicom's warnings quote the values they object to, and a value may be the patient's name.
+    config.settings.reading_validation_mode = config.IGNORE
+    dataset = pydicom.dcmread(path, stop_before_pixels=not pixels)
+    _ = dataset.file_meta.TransferSyntaxUID
+    return dataset
 
 
 def _modality(header: Dataset, wanted: Modality | None, name: str) -> Modality:
