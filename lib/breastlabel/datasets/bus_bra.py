@@ -2,6 +2,9 @@
 
 Gomez-Flores et al., "BUS-BRA: A breast ultrasound dataset for assessing computer-aided diagnosis systems",
 Medical Physics 51 (2024) 3110.
+
+Many images carry burned-in text (breast, clock position, sizes) and callipers on the lesion's border. A model
+can learn from either; figures on this set say nothing of images without them.
 """
 
 from __future__ import annotations

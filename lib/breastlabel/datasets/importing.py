@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from breastlabel.catalog import LABELS_FOLDER, SPLITS, Catalog, ImageRecord, label_path
+from breastlabel.catalog import LABELS_FOLDER, SPLITS, Catalog, ImageRecord, label_path, sync_folder
 from breastlabel.datasets.bus_bra import list_bus_bra
 from breastlabel.datasets.bus_uclm import list_bus_uclm
 from breastlabel.datasets.busi import list_busi
@@ -166,6 +166,8 @@ def _store(
     catalog.update_images({i: {"excluded": CONTRADICTORY} for i in grouped.newly_wrong})
     for read in found:
         _bring(read.source.file, studies / read.record.file, link=link)
+    # Lifts the exclusion of images whose files were missing until now.
+    sync_folder(studies, catalog=catalog)
     stored = {record.image_id: record for record in catalog.images()}
     mine = [stored[read.record.image_id] for read in found]
     patients = {read.record.patient_key for read in found} - {""}
