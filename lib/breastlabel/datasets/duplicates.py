@@ -15,7 +15,7 @@ patients, known, so every pair across patients is known to be false):
   images, the second joins them to 467 and lets contradictory classes be seen that the first
   misses.
 - Where the second step errs, it joins: up to 86 bits pairs that are not the same lesion correlate by at
-  most 0.48, but up to 96 bits one pair of 2,147 in BUS-BRA and five in BUSI, all lesions above a broad
+  most 0.48, but up to 96 bits one pair of 2,147 in BUS-BRA and five in BUSI, mostly lesions above a broad
   acoustic shadow, reach 0.51 to 0.64. A group too large costs a split a little freedom; a duplicate
   missed costs the truth of a test.
 
