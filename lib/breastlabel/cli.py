@@ -48,13 +48,20 @@ app.add_typer(models.app, name="models")
 app.command("doctor", help=help_of(system.doctor))(system.doctor)
 
 
-@app.callback()
-def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
-) -> None:
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         print(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_print_version),
+    ] = False,
+) -> None:
+    """The options before the command; `_print_version` has seen to the only one."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,7 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except OSError as error:
         return _report(_os_error(error), FAILED)
-    return int(code or 0)
+    # The parser turns Ctrl-C within a command into this code, without a word.
+    return _report("interrupted", INTERRUPTED) if code == INTERRUPTED else int(code or 0)
 
 
 def _report(message: str, code: int) -> int:

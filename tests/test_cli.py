@@ -1,0 +1,292 @@
+"""The command line: what it writes, what it says, and the code it ends with."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from breastlabel import __version__, doctor
+from breastlabel.cli import main
+from breastlabel.commands import predict as predict_command
+from breastlabel.imaging import image_stem, read_image, read_mask
+
+COMMANDS = ["serve", "import", "phantom", "train", "predict", "evaluate", "ablate", "models", "doctor"]
+
+
+@pytest.fixture(autouse=True)
+def _site_in_studies(monkeypatch):
+    monkeypatch.delenv("BREASTLABEL_HOME", raising=False)
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("with a space") / "studies"
+    assert main(["phantom", "--studies", str(folder), "--exams", "9", "--seed", "3"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkpoint(studies, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("out") / "checkpoint"
+    options = ["--preset", "tiny", "--epochs", "1", "--device", "cpu", "--output", str(folder)]
+    assert main(["train", "ultrasound", "--studies", str(studies), *options]) == 0
+    return folder
+
+
+def error_line(capsys):
+    """What stderr holds, which must be one line."""
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("breastlabel: ")
+    return lines[0]
+
+
+def test_help_names_the_commands_and_loads_nothing_heavy():
+    program = (
+        "import sys\n"
+        "from breastlabel.cli import main\n"
+        "code = main(['--help'])\n"
+        "heavy = {'numpy', 'torch', 'cv2', 'scipy', 'sqlalchemy', 'monailabel'} & set(sys.modules)\n"
+        "sys.exit(code or ' '.join(heavy) or 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert all(command in done.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "models promote", "models export"])
+def test_each_command_has_help_with_an_example(command, capsys):
+    assert main([*command.split(), "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "Usage: breastlabel" in shown
+    assert "Example" in shown or command == "models"
+
+
+def test_version_is_the_packages(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["trian"], "trian"),
+        (["train"], "MODEL"),
+        (["train", "ultrasound", "--output", "x"], "--studies"),
+        (["phantom", "--studies", "x", "--exams", "0"], "exams"),
+        (["predict", "ultrasound", "x.png", "--output", "y", "--device", "tpu"], "cpu, cuda"),
+        (["predict", "sonography", "x.png", "--output", "y"], "ultrasound"),
+        (["import", "imagenet", "x", "--studies", "y"], "bus-bra, bus-uclm, busi, folder"),
+        (["evaluate", "ultrasound", "--studies", "x", "--split", "half", "--output", "y"], "val"),
+    ],
+)
+def test_wrong_arguments_are_one_line_and_code_2(arguments, named, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert named in error_line(capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "ultrasound", "--studies", "absent", "--output", "out"],
+        ["evaluate", "ultrasound", "--studies", "absent", "--output", "out"],
+        ["predict", "ultrasound", "x.png", "--checkpoint", "absent", "--output", "out"],
+        ["models", "list", "--studies", "absent"],
+        ["import", "busi", "absent", "--studies", "out"],
+        ["serve", "--studies", "absent"],
+    ],
+)
+def test_what_is_not_there_is_one_line_and_code_1(arguments, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 1
+    assert "absent" in error_line(capsys)
+
+
+def test_phantom_json_counts_its_images(tmp_path, capsys):
+    code = main(["phantom", "--studies", str(tmp_path / "s"), "--exams", "3", "--json"])
+    answer = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert answer["n_images"] == len(answer["images"]) == sum(answer["by_class"].values())
+    assert all((tmp_path / "s" / f"{name}.nrrd").is_file() for name in answer["images"])
+
+
+def test_import_folder_says_what_it_read(studies, tmp_path, capsys):
+    code = main(["import", "folder", str(studies), "--studies", str(tmp_path / "s"), "--json"])
+    summary = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert summary["n_read"] == sum(summary["by_class"].values()) == len(list(studies.glob("*.nrrd")))
+
+
+def test_predict_writes_a_folder_an_image_in_the_images_own_geometry(studies, checkpoint, tmp_path, capsys):
+    image = sorted(studies.glob("*.nrrd"))[0]
+    out = tmp_path / "out"
+    arguments = ["predict", "ultrasound", str(image), "--checkpoint", str(checkpoint), "--output", str(out)]
+    assert main([*arguments, "--json", "--explain", "--uncertainty", "2"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    folder = out / image_stem(image)
+    names = sorted(p.name for p in folder.iterdir())
+    assert names == ["heatmap.png", "mask.nrrd", "overlay.png", "result.json"]
+    assert json.loads((folder / "result.json").read_text()) == result
+    assert read_mask(folder / "mask.nrrd").shape == read_image(image).shape
+    assert sum(result["class_probabilities"].values()) == pytest.approx(1, abs=1e-4)
+    assert "Not a medical device" in result["notice"]
+    # Predicting again replaces the answer: no heat map this time.
+    assert main(arguments) == 0
+    assert sorted(p.name for p in folder.iterdir()) == ["mask.nrrd", "overlay.png", "result.json"]
+
+
+def test_a_bad_image_is_named_and_the_others_go_on(studies, checkpoint, tmp_path, capsys):
+    good = sorted(studies.glob("*.nrrd"))[0]
+    bad = tmp_path / "damaged.png"
+    bad.write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
+    out = tmp_path / "out"
+    code = main(["predict", "ultrasound", str(bad), str(good), *_to(checkpoint, out)])
+    assert code == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert "damaged.png" in lines[0]
+    assert "1 of 2" in lines[1]
+    assert [p.name for p in out.iterdir()] == [image_stem(good)]
+
+
+def test_images_of_one_name_are_refused_before_any_work(studies, checkpoint, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["predict", "ultrasound", "a/x.png", "b/x.nrrd", *_to(checkpoint, out)]) == 2
+    assert "differ in their names" in error_line(capsys)
+    assert not out.exists()
+
+
+def test_a_foreign_folder_is_not_replaced(studies, checkpoint, tmp_path, capsys):
+    image = sorted(studies.glob("*.nrrd"))[0]
+    foreign = tmp_path / image_stem(image)
+    foreign.mkdir()
+    (foreign / "thesis.txt").write_text("mine")
+    assert main(["predict", "ultrasound", str(image), *_to(checkpoint, tmp_path)]) == 1
+    assert "choose another --output" in error_line(capsys)
+    assert [p.name for p in tmp_path.iterdir()] == [foreign.name]
+    assert (foreign / "thesis.txt").read_text() == "mine"
+
+
+def test_an_interrupted_prediction_ends_with_130_and_leaves_nothing_half_written(
+    studies, checkpoint, tmp_path, capsys, monkeypatch
+):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predict_command, "_replace_folder", interrupted)
+    image = sorted(studies.glob("*.nrrd"))[0]
+    assert main(["predict", "ultrasound", str(image), *_to(checkpoint, tmp_path / "out")]) == 130
+    assert error_line(capsys) == "breastlabel: interrupted"
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_full_disk_is_one_line(studies, checkpoint, tmp_path, capsys, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "out/x")
+
+    monkeypatch.setattr(predict_command, "_replace_folder", full)
+    image = sorted(studies.glob("*.nrrd"))[0]
+    assert main(["predict", "ultrasound", str(image), *_to(checkpoint, tmp_path / "out")]) == 1
+    assert "it is full 'out/x'" in error_line(capsys)
+
+
+def test_evaluate_writes_the_metrics_that_it_prints(studies, checkpoint, tmp_path, capsys):
+    arguments = ["evaluate", "ultrasound", "--studies", str(studies), "--split", "all", "--no-explain"]
+    code = main([*arguments, "--checkpoint", str(checkpoint), "--output", str(tmp_path), "--json"])
+    printed = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert printed == json.loads((tmp_path / "metrics.json").read_text())
+    assert (tmp_path / "report.html").is_file()
+    assert printed["n_patients"] == 9
+
+
+def test_models_go_through_list_promote_show_export_rollback(studies, checkpoint, tmp_path, capsys):
+    site = ["--studies", str(studies)]
+    assert main(["models", "promote", "ultrasound", str(checkpoint), *site, "--force"]) == 0
+    version = json.loads((checkpoint / "model.json").read_text())["version"]
+    capsys.readouterr()
+    assert main(["models", "list", *site, "--json"]) == 0
+    entries = json.loads(capsys.readouterr().out)
+    assert [e["version"] for e in entries if e["champion"]] == [version]
+    assert main(["models", "show", "ultrasound", *site, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["version"] == version
+    copy = tmp_path / "copy"
+    assert main(["models", "export", "ultrasound", "--output", str(copy), *site]) == 0
+    assert (copy / "model.safetensors").read_bytes() == (checkpoint / "model.safetensors").read_bytes()
+    capsys.readouterr()
+    assert main(["models", "export", "ultrasound", "--output", str(copy), *site]) == 1
+    assert "must not exist" in error_line(capsys)
+    assert main(["models", "promote", "ultrasound", "20000101-000000-00000000", *site]) == 1
+    assert version in error_line(capsys)
+
+
+def test_bare_models_list_answers_without_studies(capsys):
+    assert main(["models", "list", "--json"]) == 0
+    assert all(entry["shipped"] for entry in json.loads(capsys.readouterr().out))
+
+
+def test_serve_runs_the_stock_server_on_this_machine_alone(tmp_path, monkeypatch):
+    started = {}
+    monkeypatch.setattr(os, "execve", lambda *a: started.update(program=a[0], command=a[1], env=a[2]))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    assert main(["serve", "--studies", str(tmp_path), "--port", str(port), "--models", "ultrasound"]) == 0
+    command = started["command"]
+    assert command[:4] == [sys.executable, "-m", "monailabel.main", "start_server"]
+    options = dict(zip(command[4::2], command[5::2], strict=False))
+    assert options["--host"] == "127.0.0.1"
+    assert options["--studies"] == str(tmp_path)
+    assert command[-3:] == ["--conf", "models", "ultrasound"]
+    assert (Path(options["--app"]) / "main.py").is_file()
+    # Programs beside this Python (dcmqi's) are found also where the environment was not activated.
+    assert started["env"]["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
+
+
+def test_serve_refuses_a_port_that_is_taken(tmp_path, capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["serve", "--studies", str(tmp_path), "--port", str(port)]) == 1
+    assert "choose another with --port" in error_line(capsys)
+
+
+def test_doctor_reports_every_part(capsys, monkeypatch):
+    # The server's own tests import it for real; here it would only cost its many seconds.
+    imported = subprocess.CompletedProcess([], 0, stdout="0.8.5\n", stderr="")
+    monkeypatch.setattr(doctor.subprocess, "run", lambda *a, **k: imported)
+    code = main(["doctor", "--json"])
+    answer = json.loads(capsys.readouterr().out)
+    checks = {check["name"]: check for check in answer["checks"]}
+    assert {"python", "packages", "torch", "monailabel", "dcmqi", "shipped champions", "disk"} <= set(checks)
+    assert checks["python"]["ok"]
+    assert checks["packages"]["ok"]
+    assert answer["ok"] == (code == 0) == all(c["ok"] is not False for c in answer["checks"])
+    assert all(check["remedy"] for check in answer["checks"] if check["ok"] is False)
+
+
+def test_doctor_says_what_breaks_the_servers_import(monkeypatch):
+    broken = subprocess.CompletedProcess(
+        [], 1, stdout="", stderr="Traceback\nImportError: no _storage_sopclass"
+    )
+    monkeypatch.setattr(doctor.subprocess, "run", lambda *a, **k: broken)
+    (check,) = [check for check in doctor.examine() if check.name == "monailabel"]
+    assert check.ok is False
+    assert check.found == "ImportError: no _storage_sopclass"
+    assert "requirements.lock" in check.remedy
+
+
+def test_phantom_masks_are_label_maps(studies):
+    values = {int(v) for f in (studies / "labels" / "final").iterdir() for v in np.unique(read_mask(f))}
+    assert values == {0, 1, 2}
+
+
+def _to(checkpoint, output):
+    return ["--checkpoint", str(checkpoint), "--output", str(output)]
