@@ -53,6 +53,7 @@ def collect(
     images: Iterable[Labelled],
     *,
     explain: bool = True,
+    pictures: bool = True,
     progress: Callable[[int], None] | None = None,
     on_error: Callable[[str, BreastLabelError], None] | None = None,
 ) -> EvaluationTable:
@@ -60,6 +61,7 @@ def collect(
 
     Args:
         explain: also ask for the heat map of images with an outline, in a second, separately timed call.
+        pictures: whether to keep a small copy of each image for the report.
         progress: called with the number of images done.
         on_error: called with an image's id and why it cannot be analysed, and the rest goes on; without
             it the error is raised.
@@ -67,7 +69,7 @@ def collect(
     cases = []
     for done, (labelled, read_seconds) in enumerate(_timed_items(images), start=1):
         try:
-            cases.append(_predict_case(predictor, labelled, read_seconds, explain=explain))
+            cases.append(_predict_case(predictor, labelled, read_seconds, explain=explain, picture=pictures))
         except BreastLabelError as error:
             if on_error is None:
                 raise
@@ -112,7 +114,9 @@ def measure_case(
     )
 
 
-def _predict_case(predictor: Predicts, labelled: Labelled, read_seconds: float, *, explain: bool) -> Case:
+def _predict_case(
+    predictor: Predicts, labelled: Labelled, read_seconds: float, *, explain: bool, picture: bool
+) -> Case:
     prediction, predict_seconds = _timed(lambda: predictor.predict(labelled.image))
     seconds = {"read": read_seconds, "predict": predict_seconds}
     heat_map = None
@@ -120,7 +124,9 @@ def _predict_case(predictor: Predicts, labelled: Labelled, read_seconds: float, 
     if explain and reader is not None and reader.any():
         explained, seconds["explain"] = _timed(lambda: predictor.predict(labelled.image, explain=True))
         heat_map = explained.heat_map
-    case, seconds["measure"] = _timed(lambda: measure_case(labelled, prediction, heat_map=heat_map))
+    case, seconds["measure"] = _timed(
+        lambda: measure_case(labelled, prediction, heat_map=heat_map, picture=picture)
+    )
     return replace(case, seconds=seconds)
 
 

@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +41,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Write ``metrics.json``, ``report.html`` and ``images.json`` (one entry per image) into ``output``.
 
-    Images that the catalog excludes, that nobody reviewed, or that cannot be analysed are left out; the
-    report and ``images.json`` say how many.
+    Images that the catalog excludes and images that cannot be analysed are left out; the report and
+    ``images.json`` say how many.
 
     Args:
         checkpoint: its folder, a loaded one, or None for the studies' champion.
@@ -77,7 +76,7 @@ def evaluate(
 
     table = collect(
         predictor,
-        labelled_images(studies, split),
+        labelled_images(studies, split, on_error=lambda record, error: on_error(record.image_id, error)),
         explain=explain and _explains(predictor),
         progress=count,
         on_error=on_error,
@@ -119,13 +118,18 @@ def evaluate(
     return metrics
 
 
-def labelled_images(studies: Path, split: str) -> Iterator[Any]:
-    """Images of a split that a reader labelled and that are not excluded, in the catalog's order."""
+def labelled_images(
+    studies: Path, split: str, *, on_error: Callable[[Any, BreastLabelError], None] | None = None
+) -> Iterator[Any]:
+    """Images of a split with an outline or a class, that are not excluded, in the catalog's order.
+
+    Args:
+        split: one of `SPLITS`.
+        on_error: called with the record of an image that cannot be read, and why; it is left out.
+    """
     from breastlabel.datasets import load_training_images
 
-    splits = SPLITS[:3] if split == "all" else (split,)
-    found = chain.from_iterable(load_training_images(studies, split=name) for name in splits)
-    return (item for item in found if item.record.excluded is None)
+    return load_training_images(studies, split=None if split == "all" else split, on_error=on_error)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -158,7 +162,7 @@ def _count(studies: Path, split: str) -> tuple[int, int]:
     with Catalog.open(studies) as catalog:
         records = [r for r in catalog.images() if split in ("all", r.split) and r.split is not None]
     return (
-        sum(r.reviewed and r.excluded is None for r in records),
+        sum((r.reviewed or r.label is not None) and r.excluded is None for r in records),
         sum(r.excluded is not None for r in records),
     )
 
