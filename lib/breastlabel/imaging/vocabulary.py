@@ -1,25 +1,25 @@
 """Closed vocabularies, in DICOM's own words where it has them."""
 
-from enum import Enum, IntEnum
+from enum import IntEnum, StrEnum
 
 __all__ = ["Density", "Laterality", "LesionClass", "Modality", "ViewPosition"]
 
 
-class Modality(str, Enum):
+class Modality(StrEnum):
     """DICOM Modality (0008,0060), as far as breast imaging goes."""
 
     MG = "MG"
     US = "US"
 
 
-class Laterality(str, Enum):
+class Laterality(StrEnum):
     """DICOM Image Laterality (0020,0062)."""
 
     R = "R"
     L = "L"
 
 
-class ViewPosition(str, Enum):
+class ViewPosition(StrEnum):
     """DICOM View Position (0018,5101) for mammography, PS3.3 C.8.11.3."""
 
     CC = "CC"
@@ -33,7 +33,7 @@ class ViewPosition(str, Enum):
     FB = "FB"
 
 
-class Density(str, Enum):
+class Density(StrEnum):
     """ACR BI-RADS breast composition, 5th edition."""
 
     A = "A"

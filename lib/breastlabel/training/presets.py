@@ -16,6 +16,15 @@ __all__ = ["PRESETS", "Preset", "preset"]
 FINE_TUNING = TrainingSettings(
     epochs=20, learning_rate=2e-4, schedule="cosine", monitor="score", patience=8, average_decay=0.99
 )
+TINY = TrainingSettings(
+    epochs=20,
+    batch_size=8,
+    learning_rate=1e-2,
+    schedule="cosine",
+    precision="fp32",
+    monitor="score",
+    patience=None,
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
         "default": Preset(
             network={"name": "ultrasound", **EFFICIENT_ULTRASOUND},
             # Letterboxed: taller than wide is a sign of malignancy, and stretching would blur it.
-            preparation={"name": "ultrasound", "size": (224, 224), "fit": "letterbox"},
+            preparation={"name": "ultrasound", "size": (192, 192), "fit": "letterbox"},
             settings=TrainingSettings(
                 epochs=120,
                 learning_rate=1e-3,
@@ -69,13 +78,17 @@ PRESETS: dict[str, dict[str, Preset]] = {
         ),
         # Seconds on one core: for tests and for trying a site's set-up.
         "tiny": Preset(
-            network={"name": "ultrasound", "widths": (8, 16, 32), "recurrent_hidden": 8, "texture": False},
+            network={
+                "name": "ultrasound",
+                "widths": (8, 16, 32),
+                "recurrent_hidden": 8,
+                "texture": False,
+                "mask_dropout": 0.0,
+            },
             preparation={"name": "ultrasound", "size": (64, 64)},
-            settings=TrainingSettings(epochs=12, learning_rate=3e-3, precision="fp32", monitor="score"),
+            settings=TINY,
             augmentation=None,
-            fine_tuning=TrainingSettings(
-                epochs=12, learning_rate=2e-3, precision="fp32", monitor="score", patience=None
-            ),
+            fine_tuning=TINY,
         ),
     }
 }

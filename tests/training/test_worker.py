@@ -1,0 +1,172 @@
+"""Trainings in a process of their own, on phantoms, with the tiny network."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from breastlabel.datasets.phantoms import write_phantom_studies
+from breastlabel.errors import CheckpointError, StudiesError, UnknownNameError
+from breastlabel.training import ModelRegistry, load_checkpoint
+from breastlabel.training.promotion import challenge
+from breastlabel.training.run import train
+from breastlabel.training.worker import run_job
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Studies of 24 phantoms, and a champion trained on them."""
+    studies = tmp_path_factory.mktemp("studies")
+    write_phantom_studies(studies, exams=16, seed=5, shape=(64, 80))
+    checkpoint = train("ultrasound", studies, output=studies / "trained", preset="tiny", epochs=2)
+    registry = ModelRegistry(studies)
+    registry.promote("ultrasound", registry.add("ultrasound", checkpoint))
+    shutil.rmtree(checkpoint)
+    return studies
+
+
+@pytest.fixture
+def studies(pristine: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(pristine, tmp_path / "studies"))
+
+
+@pytest.fixture
+def start(studies: Path, tmp_path: Path) -> Any:
+    """A function that starts a worker process on a job."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def make(**asked: object) -> tuple[subprocess.Popen[bytes], Path]:
+        job = tmp_path / "job"
+        job.mkdir(exist_ok=True)
+        content = {"model": "ultrasound", "studies": str(studies), "preset": "tiny"} | asked
+        (job / "job.json").write_text(json.dumps(content))
+        command = [sys.executable, "-m", "breastlabel.training.worker", "--job", str(job)]
+        worker = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        running.append(worker)
+        return worker, job
+
+    yield make
+    for worker in running:
+        worker.kill()
+        worker.wait(10)
+
+
+def _status(job: Path) -> dict[str, Any]:
+    path = job / "status.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def _wait(condition: Callable[[], bool], *, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_a_job_trains_from_the_champion_and_reports(studies: Path, tmp_path: Path) -> None:
+    before = ModelRegistry(studies).champion_version("ultrasound")
+    job = tmp_path / "job"
+    job.mkdir()
+    asked = {
+        "model": "ultrasound",
+        "studies": str(studies),
+        "preset": "tiny",
+        "epochs": 1,
+        "promote": "always",
+    }
+    (job / "job.json").write_text(json.dumps(asked))
+    assert run_job(job) == 0
+    status = _status(job)
+    assert status["state"] == "done"
+    assert status["epoch"] == status["epochs"] == 1
+    assert status["figures"]["val_loss"] > 0
+    champion = load_checkpoint(ModelRegistry(studies).champion("ultrasound"))
+    assert champion.version == status["version"] != before
+    assert champion.spec["training"]["start_from"] == before
+
+
+@pytest.mark.slow
+def test_a_worker_killed_midway_leaves_the_champion_and_goes_on_when_restarted(
+    studies: Path, start: Any
+) -> None:
+    before = ModelRegistry(studies).champion_version("ultrasound")
+    worker, job = start(epochs=6, promote="always")
+    _wait(lambda: _status(job).get("epoch", 0) >= 2)
+    worker.send_signal(signal.SIGKILL)
+    worker.wait(10)
+    assert ModelRegistry(studies).champion_version("ultrasound") == before
+    load_checkpoint(ModelRegistry(studies).champion("ultrasound"))
+    worker, job = start(epochs=6, promote="always")
+    assert worker.wait(120) == 0
+    history = json.loads((job / "checkpoint" / "history.json").read_text())
+    assert [h["epoch"] for h in history] == [1, 2, 3, 4, 5, 6]
+    assert ModelRegistry(studies).champion_version("ultrasound") == _status(job)["version"]
+
+
+@pytest.mark.slow
+def test_a_worker_asked_to_end_ends_soon_and_says_so(studies: Path, start: Any) -> None:
+    before = ModelRegistry(studies).champion_version("ultrasound")
+    worker, job = start(epochs=1000)
+    _wait(lambda: _status(job).get("epoch", 0) >= 1)
+    worker.terminate()
+    assert worker.wait(20) == 3
+    assert _status(job)["state"] == "cancelled"
+    assert ModelRegistry(studies).champion_version("ultrasound") == before
+
+
+def test_a_job_that_cannot_be_done_says_why(tmp_path: Path) -> None:
+    job, empty = tmp_path / "job", tmp_path / "empty"
+    job.mkdir()
+    empty.mkdir()
+    asked = {"model": "ultrasound", "studies": str(empty), "preset": "tiny", "from": None}
+    (job / "job.json").write_text(json.dumps(asked))
+    assert run_job(job) == 1
+    assert "labelled image in the train split is required" in _status(job)["message"]
+
+
+def test_a_worse_challenger_is_refused_and_kept(studies: Path, tmp_path: Path) -> None:
+    good = train("ultrasound", studies, output=tmp_path / "good", preset="tiny")
+    bad = train("ultrasound", studies, output=tmp_path / "bad", preset="tiny", epochs=1)
+    registry = ModelRegistry(studies)
+    accepted = challenge(registry, "ultrasound", good, studies)
+    assert accepted.promoted
+    refused = challenge(registry, "ultrasound", bad, studies)
+    assert not refused.promoted
+    assert "worse than the champion" in refused.reason
+    assert refused.n > 0
+    assert registry.champion_version("ultrasound") == accepted.challenger
+    assert refused.challenger in registry.versions("ultrasound")
+    decisions = (registry.root / "ultrasound" / "decisions.jsonl").read_text().splitlines()  # type: ignore[operator]
+    assert [json.loads(line)["promoted"] for line in decisions] == [True, False]
+
+
+def test_an_output_folder_that_is_not_ours_is_left_alone(studies: Path, tmp_path: Path) -> None:
+    output = tmp_path / "holiday"
+    output.mkdir()
+    (output / "photo.jpg").write_text("")
+    with pytest.raises(CheckpointError, match=r"photo\.jpg"):
+        train("ultrasound", studies, output=output, preset="tiny", epochs=1)
+    assert (output / "photo.jpg").exists()
+
+
+def test_unknown_models_and_presets_list_the_valid_ones(studies: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="ultrasound"):
+        train("ultrasonics", studies, output=tmp_path / "o")
+    with pytest.raises(UnknownNameError, match="default, paper, tiny"):
+        train("ultrasound", studies, output=tmp_path / "o", preset="huge")
+
+
+def test_studies_without_labels_cannot_train(tmp_path: Path) -> None:
+    (tmp_path / "studies").mkdir()
+    with pytest.raises(StudiesError, match="got none"):
+        train("ultrasound", tmp_path / "studies", output=tmp_path / "o", preset="tiny")
