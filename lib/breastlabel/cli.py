@@ -41,6 +41,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "train": training.train,
     "predict": predict.predict,
     "evaluate": evaluation.evaluate,
+    "ablate": evaluation.ablate,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name, help=help_of(_command))(_command)

@@ -73,9 +73,9 @@ def train(
     with progress(quiet=as_json) as report:
 
         def on_epoch(figures: dict[str, float]) -> None:
-            shown = ", ".join(f"{k} {v:.4g}" for k, v in figures.items() if k in _SHOWN)
-            if not sys.stderr.isatty():
-                note(shown)
+            # Where the bars are not shown, one line an epoch is.
+            if not as_json and not sys.stderr.isatty():
+                note(", ".join(f"{name} {figures[name]:.4g}" for name in _SHOWN if name in figures))
 
         run(
             model,
@@ -99,4 +99,4 @@ def train(
     print(f"{model} {spec['version']} in {output}" + (f"; validation: {figures}" if figures else ""))
 
 
-_SHOWN = ("epoch", "train_loss", "val_loss", "val_dice", "val_auc_malignant", "seconds")
+_SHOWN = ("epoch", "train_loss", "val_loss", "val_dice", "val_auc", "seconds")
