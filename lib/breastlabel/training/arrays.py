@@ -6,12 +6,15 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from breastlabel.errors import StudiesError
+
+if TYPE_CHECKING:
+    from breastlabel.datasets import LabelledImage
 
 __all__ = ["Preparation", "TrainingArrays"]
 
@@ -19,20 +22,11 @@ __all__ = ["Preparation", "TrainingArrays"]
 class Preparation(Protocol):
     """What training needs of a preparation; `breastlabel.transforms` has the real ones."""
 
-    def __call__(self, pixels: npt.NDArray[np.float32]) -> object: ...
+    def __call__(self, pixels: npt.NDArray[np.float32]) -> Any: ...
 
     def mask(self, mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]: ...
 
     def config(self) -> dict[str, object]: ...
-
-
-class _Labelled(Protocol):
-    """The part of `breastlabel.datasets.LabelledImage` that is used here."""
-
-    record: object
-    image: object
-    mask: npt.NDArray[np.uint8] | None
-    label: object
 
 
 @dataclass(frozen=True)
@@ -105,7 +99,7 @@ class TrainingArrays:
     @classmethod
     def prepare(
         cls,
-        items: Iterable[_Labelled],
+        items: Iterable[LabelledImage],
         preparation: Preparation,
         *,
         progress: Callable[[int], None] | None = None,
@@ -122,15 +116,15 @@ class TrainingArrays:
         """
         images, masks, has_mask, labels, ids, groups = [], [], [], [], [], []
         for item in items:
-            prepared = preparation(item.image.pixels)  # type: ignore[attr-defined]
-            image = prepared.image  # type: ignore[attr-defined]
+            prepared = preparation(item.image.pixels)
+            image = prepared.image
             images.append(image.astype(np.float16))
             mask = None if item.mask is None else preparation.mask(item.mask)
             masks.append(np.zeros(image.shape, np.uint8) if mask is None else (mask > 0).astype(np.uint8))
             has_mask.append(mask is not None)
-            labels.append(-1 if item.label is None else int(item.label))  # type: ignore[call-overload]
-            ids.append(item.record.image_id)  # type: ignore[attr-defined]
-            groups.append(item.record.group)  # type: ignore[attr-defined]
+            labels.append(-1 if item.label is None else int(item.label))
+            ids.append(item.record.image_id)
+            groups.append(item.record.group)
             if progress is not None:
                 progress(len(ids))
         if not ids:

@@ -14,15 +14,14 @@ from breastlabel.errors import CheckpointError, StudiesError
 from breastlabel.networks import create_network
 from breastlabel.networks.base import HybridNetwork
 from breastlabel.training.arrays import Preparation, TrainingArrays
+from breastlabel.training.calibrate import choose_on_validation
 from breastlabel.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from breastlabel.training.curves import write_curves
-from breastlabel.training.losses import JointLoss
 from breastlabel.training.precision import best_device
 from breastlabel.training.presets import preset as preset_of
 from breastlabel.training.settings import TrainingSettings
 from breastlabel.training.tracking import tracked_run
 from breastlabel.training.trainer import BatchAugmentation, EpochCallback, StepCallback, fit
-from breastlabel.training.validation import dice_scores, run_network, validate
 from breastlabel.transforms import Augmentation, preparation_from_config
 
 __all__ = ["fit_checkpoint", "prepare_split", "train"]
@@ -148,7 +147,7 @@ def fit_checkpoint(
         on_epoch=on_epoch,
         on_step=on_step,
     )
-    calibration, thresholds, figures = _choose_on_validation(result.network, val)
+    choice = choose_on_validation(result.network, val)
     training = {
         **dict(provenance or {}),
         "n_train": len(train),
@@ -167,11 +166,11 @@ def fit_checkpoint(
         result.network,
         model=model,
         preparation=preparation,
-        calibration=calibration,
-        thresholds=thresholds,
+        calibration=choice.calibration,
+        thresholds=choice.thresholds,
         inference=inference,
         training=training,
-        metrics={"val": figures} if figures else {},
+        metrics={"val": choice.figures} if choice.figures else {},
     )
     write_curves(result.history, output, best_epoch=result.best_epoch)
     return output
@@ -194,28 +193,6 @@ def prepare_split(
     if not total:
         return None
     return TrainingArrays.prepare(load_training_images(studies, split=split), preparation, progress=count)
-
-
-def _choose_on_validation(
-    network: HybridNetwork, val: TrainingArrays | None
-) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
-    """Temperature, mask threshold and the figures they were chosen by; the neutral values without images."""
-    from breastlabel.inference.calibration import fit_temperature
-
-    calibration, thresholds = {"temperature": 1.0}, {"mask": 0.5, "normal": 0.5}
-    if val is None:
-        return calibration, thresholds, {}
-    outputs = run_network(network, val)
-    known = val.labels >= 0
-    if len(np.unique(val.labels[known])) > 1:
-        calibration["temperature"] = float(fit_temperature(outputs.class_logits[known], val.labels[known]))
-    masks, logits = val.masks[val.has_mask], outputs.mask_logits[val.has_mask]
-    if masks.any():
-        candidates = np.arange(0.3, 0.71, 0.05)
-        dice = [np.nanmean(dice_scores(logits, masks, threshold=t)) for t in candidates]
-        thresholds["mask"] = float(round(candidates[int(np.argmax(dice))], 2))
-    figures = validate(network, val, JointLoss(), TrainingSettings())
-    return calibration, thresholds, {k.removeprefix("val_"): v for k, v in figures.items() if np.isfinite(v)}
 
 
 def _augmentation(name: str | None) -> BatchAugmentation | None:

@@ -22,13 +22,14 @@ def tracked_run(
 ) -> Iterator[EpochCallback]:
     """A run in MLflow; yields the callback that logs an epoch.
 
-    Tracking is a record, not a condition: without MLflow, or without a folder, nothing is tracked.
+    Tracking is a record, not a condition: without MLflow, without a folder, or with
+    ``BREASTLABEL_TRACKING=off``, nothing is tracked.
 
     Args:
         folder: holds ``mlflow.sqlite3`` unless ``MLFLOW_TRACKING_URI`` names a server.
     """
     try:
-        if folder is None:
+        if folder is None or os.environ.get("BREASTLABEL_TRACKING") == "off":
             raise ImportError
         # The client alone: the whole of mlflow takes seconds to import.
         from mlflow.tracking import MlflowClient

@@ -1,0 +1,83 @@
+"""What is chosen on the validation split after training: temperature and thresholds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from breastlabel.imaging.vocabulary import LesionClass
+from breastlabel.networks.base import HybridNetwork
+from breastlabel.training.arrays import TrainingArrays
+from breastlabel.training.losses import JointLoss
+from breastlabel.training.settings import TrainingSettings
+from breastlabel.training.validation import Outputs, dice_scores, run_network, validate
+
+__all__ = ["Choice", "choose_on_validation"]
+
+_MASK_THRESHOLDS = np.round(np.arange(0.3, 0.71, 0.05), 2)
+# Never below one half: an image is called normal only where that is the likeliest answer.
+_NORMAL_THRESHOLDS = np.round(np.arange(0.5, 0.96, 0.05), 2)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a checkpoint records of its validation split.
+
+    Attributes:
+        calibration: ``temperature``, fitted by maximum likelihood (Guo et al., ICML 2017).
+        thresholds: ``mask``, the probability from which a pixel belongs to a lesion, with the best mean
+            Dice; ``normal``, the probability of normal from which an outline is withdrawn, with the best
+            mean of Dice on images with a lesion and of empty masks on images without.
+        figures: loss, Dice, AUC on the same images.
+    """
+
+    calibration: dict[str, float]
+    thresholds: dict[str, float]
+    figures: dict[str, float]
+
+
+def choose_on_validation(network: HybridNetwork, val: TrainingArrays | None) -> Choice:
+    """Choose on validation images; the neutral values where there are none, or too few kinds."""
+    from breastlabel.inference.calibration import fit_temperature
+
+    temperature, thresholds = 1.0, {"mask": 0.5, "normal": 0.5}
+    if val is None:
+        return Choice({"temperature": temperature}, thresholds, {})
+    outputs = run_network(network, val)
+    known = val.labels >= 0
+    if len(np.unique(val.labels[known])) > 1:
+        temperature = float(fit_temperature(outputs.class_logits[known], val.labels[known]))
+    if val.masks.any():
+        thresholds = _thresholds(outputs, val, temperature)
+    figures = validate(network, val, JointLoss(), TrainingSettings())
+    return Choice(
+        {"temperature": temperature},
+        thresholds,
+        {k.removeprefix("val_"): v for k, v in figures.items() if np.isfinite(v)},
+    )
+
+
+def _thresholds(outputs: Outputs, val: TrainingArrays, temperature: float) -> dict[str, float]:
+    masks = val.masks[val.has_mask]
+    logits = outputs.mask_logits[val.has_mask]
+    by_threshold = [dice_scores(logits, masks, threshold=float(t)) for t in _MASK_THRESHOLDS]
+    best = int(np.argmax([np.nanmean(d) for d in by_threshold]))
+    mask_threshold = float(_MASK_THRESHOLDS[best])
+    p_normal = _softmax(outputs.class_logits[val.has_mask] / temperature)[:, LesionClass.NORMAL]
+    empty = ~(logits > np.log(mask_threshold / (1 - mask_threshold))).any((1, 2))
+    lesion = masks.any((1, 2))
+    merits = []
+    for threshold in _NORMAL_THRESHOLDS:
+        withdrawn = p_normal >= threshold
+        with_lesion = np.where(withdrawn, 0, by_threshold[best])[lesion].mean()
+        without = (withdrawn | empty)[~lesion].mean() if (~lesion).any() else 0.0
+        merits.append(with_lesion + without)
+    return {"mask": mask_threshold, "normal": float(_NORMAL_THRESHOLDS[int(np.argmax(merits))])}
+
+
+def _softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return np.asarray(powers / powers.sum(1, keepdims=True))

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from breastlabel.networks import HybridOutput
+from breastlabel.training import TrainingArrays
+from breastlabel.training.calibrate import choose_on_validation
+
+
+class _Answers(nn.Module):
+    """Answers with the logits it was given, whatever the image shows."""
+
+    def __init__(self, mask_logits: Tensor, class_logits: Tensor) -> None:
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(1))
+        self.mask_logits, self.class_logits = mask_logits, class_logits
+
+    def forward(self, image: Tensor) -> HybridOutput:
+        return HybridOutput(self.mask_logits, self.class_logits)
+
+
+def _logit(p: float) -> float:
+    return float(np.log(p / (1 - p)))
+
+
+def _arrays(masks: np.ndarray, labels: list[int]) -> TrainingArrays:
+    n = len(masks)
+    names = np.asarray([str(i) for i in range(n)])
+    images = np.zeros(masks.shape, np.float16)
+    return TrainingArrays(images, masks.astype(np.uint8), np.ones(n, bool), np.asarray(labels), names, names)
+
+
+def test_thresholds_are_those_that_serve_the_validation_images_best() -> None:
+    masks = np.zeros((3, 4, 4), bool)
+    masks[:2, :2] = True
+    # Lesion pixels have probability 0.63, the rest 0.57: only thresholds between part them.
+    mask_logits = torch.where(torch.from_numpy(masks)[:, None], _logit(0.63), _logit(0.57))
+    # The second lesion's image looks normal with 0.72, the true normal with 0.88.
+    p = torch.tensor([[0.1, 0.8, 0.1], [0.72, 0.2, 0.08], [0.88, 0.1, 0.02]])
+    choice = choose_on_validation(
+        _Answers(mask_logits.float(), p.log()),
+        _arrays(masks, [1, 1, 0]),  # type: ignore[arg-type]
+    )
+    assert choice.thresholds["mask"] == 0.6
+    sharpened = (p.log() / choice.calibration["temperature"]).softmax(1)[:, 0]
+    assert sharpened[1] < choice.thresholds["normal"] <= sharpened[2]
+    assert choice.calibration["temperature"] > 0
+
+
+def test_without_validation_images_the_values_are_neutral() -> None:
+    choice = choose_on_validation(_Answers(torch.zeros(1), torch.zeros(1)), None)  # type: ignore[arg-type]
+    assert choice.calibration == {"temperature": 1.0}
+    assert choice.thresholds == {"mask": 0.5, "normal": 0.5}
+    assert choice.figures == {}

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from breastlabel.training.tracking import tracked_run
+
+
+def test_nothing_is_tracked_when_it_is_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BREASTLABEL_TRACKING", "off")
+    with tracked_run(tmp_path / "site", experiment="ultrasound", name="a", parameters={}) as log:
+        log({"epoch": 1, "val_dice": 0.5})
+    assert not (tmp_path / "site").exists()
+
+
+@pytest.mark.slow
+def test_an_epochs_figures_are_found_in_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow.tracking")
+    monkeypatch.delenv("BREASTLABEL_TRACKING")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with tracked_run(tmp_path, experiment="ultrasound", name="a", parameters={"seed": 3}) as log:
+        log({"epoch": 1, "val_dice": 0.5, "val_auc": float("nan")})
+        log({"epoch": 2, "val_dice": 0.75})
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.sqlite3'}")
+    experiment = client.get_experiment_by_name("ultrasound")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"seed": "3"}
+    assert [m.value for m in client.get_metric_history(run.info.run_id, "val_dice")] == [0.5, 0.75]
+    assert "val_auc" not in run.data.metrics
