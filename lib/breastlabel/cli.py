@@ -28,6 +28,8 @@ app = typer.Typer(
     name="breastlabel",
     no_args_is_help=True,
     add_completion=False,
+    # A bug shows a plain traceback, without the values of variables.
+    pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Breast lesions in MONAI Label: segment, classify, correct, retrain.\n\n"
     "For research. Not a medical device.",
