@@ -14,14 +14,14 @@ from breastlabel.imaging.vocabulary import LesionClass, Modality
 SECRET = "SECRET-PATIENT"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def picture() -> Picture:
     grey = np.arange(48 * 64, dtype=np.uint32).reshape(48, 64).astype(np.uint8)
     square = np.array([[10, 10], [30, 10], [30, 30], [10, 30]], dtype=np.int32)
     return Picture(cv2.imencode(".png", grey)[1].tobytes(), reader=(square,), model=(square + 3,))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def table(picture) -> EvaluationTable:
     """Two patients with two images each: normal, benign (Dice 0.8), malignant (missed), benign (0.6)."""
     box, empty = np.zeros((8, 8)), np.zeros((8, 8))
@@ -100,7 +100,7 @@ def paints_this():
     return _PaintsThis
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def secret() -> str:
     """What every patient key of the table holds, so that no report may."""
     return SECRET

@@ -14,7 +14,7 @@ HISTORY = [
 ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def html(table, tmp_path_factory) -> str:
     metrics = compute_metrics(table, model="ultrasound", checkpoint="v1", studies="site", split="test")
     path = write_report(

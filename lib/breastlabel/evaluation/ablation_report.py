@@ -59,8 +59,8 @@ def compare_with_paper(result: Mapping[str, Any]) -> str:
     if row is None or not measured:
         return "None of these rows can be compared with the paper."
     return (
-        f"The system of the paper’s last row reaches {', '.join(measured)}; here patients and near-duplicates "
-        "are kept on one side of the split, while the paper reports one run on BUSI without intervals, seeds or "
-        "such a grouping and does not say which AUC it means, so the order of the rows can be compared and the "
-        "figures themselves cannot."
+        f"The system of the paper’s last row reaches {', '.join(measured)}; here patients and "
+        "near-duplicates are kept on one side of the split, while the paper reports one run on BUSI without "
+        "intervals, seeds or such a grouping and does not say which AUC it means, so the order of the rows "
+        "can be compared and the figures themselves cannot."
     )

@@ -105,7 +105,7 @@ def evaluate(
         metrics,
         table,
         facts={
-            "Excluded in the catalog": n_excluded,
+            "Kept out by the catalog": n_excluded,
             "Could not be analysed": len(skipped),
             "Seed": seed,
             "Device": str(predictor.device),
@@ -156,14 +156,16 @@ def _explains(predictor: Any) -> bool:
 
 
 def _count(studies: Path, split: str) -> tuple[int, int]:
-    """(images to evaluate, images excluded)."""
+    """(images to evaluate, images excluded from this split or, as importers do it, from every split)."""
     from breastlabel.catalog import Catalog
 
+    wanted = SPLITS[:3] if split == "all" else (split,)
     with Catalog.open(studies) as catalog:
-        records = [r for r in catalog.images() if split in ("all", r.split) and r.split is not None]
+        records = catalog.images()
+    known = [r for r in records if r.reviewed or r.label is not None]
     return (
-        sum((r.reviewed or r.label is not None) and r.excluded is None for r in records),
-        sum(r.excluded is not None for r in records),
+        sum(r.split in wanted and r.excluded is None for r in known),
+        sum(r.split in (None, *wanted) and r.excluded is not None for r in records),
     )
 
 
