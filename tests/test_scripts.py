@@ -92,3 +92,11 @@ def test_the_installer_is_taken_from_the_lock_by_hash(copy):
     assert lines[0].startswith("uv==")
     assert any("--hash=sha256:" in line for line in lines)
     assert sum(line[:1].isalnum() for line in lines) == 1
+
+
+def test_links_between_documents_lead_somewhere():
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    for document in documents:
+        for link in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text(encoding="utf-8")):
+            if "://" not in link:
+                assert (document.parent / link).exists(), f"{document.name}: {link}"
