@@ -15,13 +15,12 @@ from breastlabel.imaging import FloatArray, LabelArray, LesionClass, Modality, r
 from breastlabel.inference.gradcam import peak_in_lesion, thresholded_region
 from breastlabel.label.infer import (
     Clock,
-    device_of,
     plain,
     result_file,
     result_suffix,
     superpixels_of,
 )
-from breastlabel.label.options import Options
+from breastlabel.label.options import DEVICES, Options
 from breastlabel.label.predictors import ChampionPredictors
 
 __all__ = ["ExplainTask", "heat_map_params"]
@@ -44,7 +43,7 @@ class ExplainTask(InferTask):
             labels=[],
             dimension=2,
             description=f"Grad-CAM heat map of {model}'s class, as an image",
-            config={"explain_class": list(_CLASSES), "device": ["auto", "cpu", "cuda"]},
+            config={"explain_class": list(_CLASSES), "device": list(DEVICES)},
         )
         self.model = model
         self.modality = modality
@@ -67,7 +66,7 @@ class ExplainTask(InferTask):
         asked = options.choice("explain_class", _CLASSES, "predicted")
         explained = None if asked == "predicted" else LesionClass[asked.upper()]
         predictor = self._predictors.predictor(
-            self.model, device=device_of(options), superpixels=superpixels_of(options)
+            self.model, device=options.device(), superpixels=superpixels_of(options)
         )
         image = read_image(Path(request["image"]), modality=self.modality)
         clock.lap("read")

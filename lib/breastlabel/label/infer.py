@@ -15,14 +15,13 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from breastlabel.findings import LABEL_NAMES, result_json
 from breastlabel.imaging import Modality, read_image, write_mask
-from breastlabel.label.options import Options
+from breastlabel.label.options import DEVICES, Options
 from breastlabel.label.predictors import ChampionPredictors
 
 __all__ = [
     "MAX_PASSES",
     "Clock",
     "SegmentationTask",
-    "device_of",
     "plain",
     "result_file",
     "result_suffix",
@@ -31,7 +30,6 @@ __all__ = [
 
 #: More stochastic passes change an uncertainty by less than its own error.
 MAX_PASSES = 200
-_DEVICES = ("auto", "cpu", "cuda")
 _SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".seg.nrrd")
 
 
@@ -54,7 +52,7 @@ class SegmentationTask(InferTask):
             config={
                 "superpixels": ["auto", "on", "off"],
                 "uncertainty_passes": ["0", "10", "20", "50"],
-                "device": list(_DEVICES),
+                "device": list(DEVICES),
             },
         )
         self.model = model
@@ -81,7 +79,7 @@ class SegmentationTask(InferTask):
         suffix = result_suffix(options)
         passes = options.integer("uncertainty_passes", 0, low=0, high=MAX_PASSES)
         predictor = self._predictors.predictor(
-            self.model, device=device_of(options), superpixels=superpixels_of(options)
+            self.model, device=options.device(), superpixels=superpixels_of(options)
         )
         image = read_image(Path(request["image"]), modality=self.modality)
         clock.lap("read")
@@ -93,12 +91,6 @@ class SegmentationTask(InferTask):
         params = result_json(prediction, image)
         clock.lap("describe")
         return str(path), plain({**params, "latencies": clock.laps()})
-
-
-def device_of(options: Options) -> str | None:
-    """The device asked for; None where the server chooses."""
-    device = options.choice("device", _DEVICES, "auto")
-    return None if device == "auto" else device
 
 
 def superpixels_of(options: Options) -> bool | None:

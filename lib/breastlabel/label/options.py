@@ -8,8 +8,10 @@ from typing import Any
 from breastlabel.errors import UnknownNameError
 from breastlabel.label.errors import BadRequestError
 
-__all__ = ["Options"]
+__all__ = ["DEVICES", "Options"]
 
+#: What viewers are offered as ``device``.
+DEVICES = ("auto", "cpu", "cuda")
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0", "")
 
 
@@ -60,6 +62,19 @@ class Options:
         if text in _FALSE:
             return False if text else default
         raise BadRequestError(f"{name} must be true or false; got '{value}'")
+
+    def device(self) -> str | None:
+        """``cpu``, or None: a GPU where there is one.
+
+        MONAI Label's clients ask for ``cuda``, ``cuda:0`` or a GPU's name, whatever the server has.
+
+        Raises:
+            UnknownNameError: something else.
+        """
+        device = self.text("device", "auto") or "auto"
+        if device.lower().startswith(("auto", "cuda", "nvidia")):
+            return None
+        return self.choice("device", DEVICES, "auto")
 
     def integer(self, name: str, default: int, *, low: int, high: int) -> int:
         """A whole number in ``low`` to ``high``.

@@ -11,13 +11,12 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 from breastlabel.errors import UnknownNameError
 from breastlabel.label.jobs import TrainingJobs
-from breastlabel.label.options import Options
+from breastlabel.label.options import DEVICES, Options
 from breastlabel.training.presets import PRESETS
 from breastlabel.training.registry import ModelRegistry
 
 __all__ = ["Trainer"]
 
-_DEVICES = ("auto", "cpu", "cuda")
 _PROMOTIONS = ("auto", "always", "never")
 _CHAMPION, _SCRATCH = "champion", "scratch"
 
@@ -46,7 +45,7 @@ class Trainer(TrainTask):
             "max_epochs": 20,
             "from": [_CHAMPION, _SCRATCH, *self._registry.versions(self.model)],
             "preset": presets,
-            "device": list(_DEVICES),
+            "device": list(DEVICES),
             "promote": list(_PROMOTIONS),
         }
 
@@ -70,8 +69,7 @@ class Trainer(TrainTask):
             "promote": options.choice("promote", _PROMOTIONS, "auto"),
             "seed": options.integer("seed", 0, low=0, high=2**31 - 1),
         }
-        device = options.choice("device", (*_DEVICES, *_cuda_names(options)), "auto")
-        if device in ("cpu", "cuda"):
+        if (device := options.device()) is not None:
             job["device"] = device
         job |= self._start(options)
         return job
@@ -97,9 +95,3 @@ class Trainer(TrainTask):
         """
         task = self._jobs.start(self.job(request), enqueue=True)
         return self._jobs.wait(task["id"])
-
-
-def _cuda_names(options: Options) -> list[str]:
-    """Clients of the stock platform name one GPU (``cuda:0``, ``NVIDIA ...``); any will do."""
-    device = options.text("device", "") or ""
-    return [device] if device.startswith(("cuda:", "NVIDIA")) else []

@@ -1,0 +1,100 @@
+"""A server at work still answers, and a training that dies leaves the champion serving."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .serving import Server, running_server, wait_until
+
+
+def test_info_answers_at_once_during_a_slow_inference(server: Server) -> None:
+    """200 stochastic passes take a second or more; several of them queue here."""
+    ended: list[float] = []
+
+    def infer() -> None:
+        server.request(
+            "POST",
+            "/infer/ultrasound",
+            params={"image": "kind-grey"},
+            data={"params": json.dumps({"uncertainty_passes": 200})},
+        )
+        ended.append(time.monotonic())
+
+    server.request("GET", "/info/")
+    threads = [threading.Thread(target=infer) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    waits: list[float] = []
+    while any(thread.is_alive() for thread in threads):
+        began = time.monotonic()
+        assert server.request("GET", "/info/").status_code == 200
+        if not ended:
+            waits.append(time.monotonic() - began)
+        time.sleep(0.02)
+    assert len(waits) >= 2, "the inference was over before anything could be asked"
+    # The median: this machine may be busy with other things than this server.
+    assert sorted(waits)[len(waits) // 2] < 0.5
+
+
+@pytest.fixture(scope="module")
+def other(pristine: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A server of its own, to train on and to end."""
+    folder = tmp_path_factory.mktemp("other")
+    studies = Path(shutil.copytree(pristine, folder / "studies"))
+    with running_server(studies, folder) as running:
+        yield running
+
+
+def _long_training(server: Server) -> int:
+    """Begin a training that would take minutes; its process id."""
+    server.client().train_start("ultrasound", {"preset": "tiny", "max_epochs": 5000, "promote": "always"})
+    wait_until(lambda: (server.client().train_status().get("epoch") or 0) >= 1, 90)
+    job = max(server.studies.glob(".breastlabel/jobs/*"))
+    return int(json.loads((job / "process.json").read_text())["pid"])
+
+
+@pytest.mark.slow
+def test_a_training_killed_midway_leaves_the_champion_serving(other: Server) -> None:
+    image = next(p.stem for p in sorted(other.studies.glob("*.png")))
+    _, before = other.client().infer("ultrasound", image, {})
+    worker = _long_training(other)
+    os.kill(worker, signal.SIGKILL)
+    status = wait_until(lambda: _over(other), 30)
+    assert status["status"] == "ERROR"
+    assert "interrupted" in status["message"]
+    _, after = other.client().infer("ultrasound", image, {})
+    assert after["checkpoint_version"] == before["checkpoint_version"]
+    assert after["class_probabilities"] == before["class_probabilities"]
+    assert other.client().info()["train_stats"]["ultrasound"]["state"] == "failed"
+
+    # Cancelling is an end of the same kind, and the next training can begin after it.
+    worker = _long_training(other)
+    stopped = other.client().train_stop()
+    assert stopped["status"] == "STOPPED"
+    assert stopped["details"], "Slicer reads the last of them"
+    assert not _alive(worker)
+    assert other.client().train_stop() is None
+    _, after = other.client().infer("ultrasound", image, {})
+    assert after["checkpoint_version"] == before["checkpoint_version"]
+
+
+def _over(server: Server) -> dict[str, Any] | None:
+    status: dict[str, Any] = server.client().train_status()
+    return status if status["status"] != "RUNNING" else None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
