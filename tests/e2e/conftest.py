@@ -24,7 +24,7 @@ from .serving import SHAPE, Server, running_server, write_many_kinds
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Labelled phantoms (PNG) with a champion of the tiny network, trained for seconds."""
     studies = tmp_path_factory.mktemp("pristine") / "studies"
-    write_phantom_studies(studies, exams=20, seed=5, shape=SHAPE, suffix=".png")
+    write_phantom_studies(studies, exams=24, seed=5, shape=SHAPE, suffix=".png")
     tiny = preset("ultrasound", "tiny")
     preparation = preparation_from_config(dict(tiny.preparation))
     train, val = (prepare_split(studies, split, preparation) for split in ("train", "val"))
