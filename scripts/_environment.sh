@@ -74,7 +74,8 @@ install_packages() {
     export UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-300}"
     if ! "$venv/bin/uv" pip sync --python "$venv/bin/python" --require-hashes "$root/requirements.lock" >&2; then
         say "uv did not succeed; trying pip, which is slower"
-        "$venv/bin/python" -m pip install --disable-pip-version-check --require-hashes \
+        # Without resolving: the lock is complete, and pip refuses requirements with extras beside hashes.
+        "$venv/bin/python" -m pip install --disable-pip-version-check --require-hashes --no-deps \
             -r "$root/requirements.lock" >&2 ||
             fail "the packages of requirements.lock could not be installed; the reason stands above." \
                 "Check the network and the free disk space, then run $0 again"

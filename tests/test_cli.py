@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -290,3 +292,12 @@ def test_phantom_masks_are_label_maps(studies):
 
 def _to(checkpoint, output):
     return ["--checkpoint", str(checkpoint), "--output", str(output)]
+
+
+def test_doctor_looks_for_the_packages_that_the_project_names():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    for extra, names in doctor._PACKAGES.items():
+        required = project["dependencies"] if extra is None else project["optional-dependencies"][extra]
+        named = {re.split(r"[<>=!\[]", name)[0].lower() for name in required}
+        assert {name.lower() for name in names} <= named
+        assert extra is not None or len(names) == len(named)

@@ -21,7 +21,7 @@ _PACKAGES: dict[str | None, tuple[str, ...]] = {
     None: (
         "numpy", "torch", "safetensors", "scipy", "scikit-image", "scikit-learn", "opencv-python-headless",
         "pillow", "SimpleITK", "nibabel", "pydicom", "imagehash", "SQLAlchemy", "alembic", "typer", "rich",
-        "plotly",
+        "matplotlib", "jinja2",
     ),
     "server": ("monailabel", "monai", "dcmqi", "highdicom", "dicomweb-client"),
     "timm": ("timm",),
