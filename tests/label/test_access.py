@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+from fastapi.testclient import TestClient
+
+from breastlabel.label.access import ALLOW_REMOTE, is_local
+from breastlabel.label.app import BreastLabelApp
+from breastlabel.label.server import build_server
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.8.9.1", "::1", "[::1]", "::ffff:127.0.0.1", "localhost", "LocalHost"]
+)
+def test_loopback_is_local(host: str) -> None:
+    assert is_local(host)
+
+
+REMOTE = [
+    "10.0.0.1",
+    "0.0.0.0",
+    "::",
+    "::ffff:10.0.0.1",
+    "evil.example",
+    "localhost.evil.example",
+    "127.1",
+    "",
+]
+
+
+@pytest.mark.parametrize("host", REMOTE)
+def test_everything_else_is_not(host: str) -> None:
+    assert not is_local(host)
+
+
+def answer(app: BreastLabelApp, *, peer: str = "127.0.0.1", host: str = "127.0.0.1:8000") -> int:
+    with TestClient(build_server(app), base_url=f"http://{host}", client=(peer, 50000)) as client:
+        return client.get("/info/").status_code
+
+
+def test_without_a_login_only_this_machine_is_answered(app: BreastLabelApp) -> None:
+    assert answer(app) == 200
+    assert answer(app, host="localhost") == 200
+    assert answer(app, host="[::1]:8000", peer="::1") == 200
+    assert answer(app, peer="192.168.1.7") == 403
+    assert answer(app, host="evil.example:8000") == 403
+    assert answer(app, host="127.0.0.1.evil.example") == 403
+
+
+def test_the_engineer_can_open_the_server(app: BreastLabelApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ALLOW_REMOTE, "1")
+    assert answer(app, peer="192.168.1.7", host="mammo.hospital:8000") == 200
+    monkeypatch.setenv(ALLOW_REMOTE, "0")
+    assert answer(app, peer="192.168.1.7", host="mammo.hospital:8000") == 403
+
+
+def test_with_the_stock_login_every_route_asks_for_a_token(
+    app: BreastLabelApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from monailabel.config import settings
+    from monailabel.endpoints.user import auth
+
+    def refuse(token: str) -> None:
+        raise auth.InvalidTokenError("no key")
+
+    monkeypatch.setattr(settings, "MONAI_LABEL_AUTH_ENABLE", True)
+    monkeypatch.setattr(auth, "from_token", refuse)
+    assert answer(app, peer="192.168.1.7", host="mammo.hospital:8000") == 401

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from breastlabel.errors import NotFoundError, StudiesError, UnknownNameError
+from breastlabel.label.app import BreastLabelApp, selected_models
+from breastlabel.label.errors import BadRequestError
+from breastlabel.label.logs import configure_logging
+
+from .conftest import APP, FakeModel
+
+
+def test_the_platform_finds_the_app_class() -> None:
+    from monailabel.utils.others.class_utils import get_class_of_subclass_from_file
+
+    found = get_class_of_subclass_from_file("main", str(APP / "main.py"), "MONAILabelApp")
+    assert found is BreastLabelApp
+
+
+def test_models_are_chosen_by_name() -> None:
+    assert selected_models(None) == selected_models("all") == ["ultrasound"]
+    assert selected_models(" ultrasound , ultrasound") == ["ultrasound"]
+    with pytest.raises(UnknownNameError, match="models must be one of all, ultrasound; got 'ct'"):
+        selected_models("ultrasound,ct")
+
+
+def test_an_unknown_model_stops_the_start_with_the_reason(
+    studies: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(UnknownNameError):
+        BreastLabelApp(str(tmp_path), str(studies), {"models": "ct"})
+    assert "breastlabel cannot start: models must be one of all, ultrasound; got 'ct'" in caplog.text
+
+
+def test_a_url_is_no_studies_folder(tmp_path: Path) -> None:
+    with pytest.raises(StudiesError, match="folder of images is required"):
+        BreastLabelApp(str(tmp_path), "http://pacs/dicom-web", {})
+
+
+def test_the_environments_programs_are_found_without_activation(
+    studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin")
+    BreastLabelApp(str(tmp_path), str(studies), {})
+    assert os.environ["PATH"].split(os.pathsep)[0] == str(Path(sys.prefix) / "bin")
+
+
+def test_inference_takes_ids_only_and_hands_on_no_names(app: BreastLabelApp, model: FakeModel) -> None:
+    result = app.infer({"model": "ultrasound", "image": "a", "superpixels": "on"})
+    Path(result["file"]).unlink()
+    assert Path(model.asked[0]["image"]).name == "a.png"
+    assert result["params"]["image_id"] == "a"
+    for image in ("/etc/passwd", str(Path(__file__)), "../a"):
+        with pytest.raises(NotFoundError):
+            app.infer({"model": "ultrasound", "image": image})
+    with pytest.raises(NotFoundError, match="model must be one of explain, ultrasound; got 'ct'"):
+        app.infer({"model": "ct", "image": "a"})
+    assert len(model.asked) == 1
+
+
+def test_a_mask_can_be_saved_as_a_proposal(app: BreastLabelApp) -> None:
+    Path(app.infer({"model": "ultrasound", "image": "a", "save_label": True})["file"]).unlink()
+    store = app.datastore()
+    assert store.label_file("a", "original").is_file()
+    assert store.get_label_info("a", "original")["params"]["label_names"] == {"benign": 1, "malignant": 2}
+    assert store.status()["completed"] == 0, "a proposal is no reading"
+
+
+def test_reserved_options_do_not_reach_a_task(app: BreastLabelApp) -> None:
+    given = {"image": "a", "label": "/etc/passwd", "_id": 3, "superpixels": "on", "model": "ultrasound"}
+    assert app.checked_options(given, image="a", model="ultrasound") == {"superpixels": "on"}
+    with pytest.raises(BadRequestError, match="another image"):
+        app.checked_options({"image": "/etc/passwd"}, image="a", model="ultrasound")
+    with pytest.raises(BadRequestError, match="JSON object"):
+        app.checked_options([1], image="a", model="ultrasound")
+
+
+def test_next_sample_passes_unreadable_images_over(app: BreastLabelApp, studies: Path) -> None:
+    (studies / "a.png").write_bytes(b"no image")
+    sample = app.next_sample({"strategy": "first"})
+    assert sample["id"] == "b"
+    assert set(sample["unreadable"]) == {"a"}
+    assert "unreadable" not in app.next_sample({"strategy": "first"})
+
+
+def test_next_sample_is_empty_where_every_image_is_labelled(app: BreastLabelApp, tmp_path: Path) -> None:
+    from breastlabel.imaging import Geometry, write_mask
+
+    write_mask(tmp_path / "m.nii.gz", np.zeros((12, 16), np.uint8), geometry=Geometry())
+    for image in "abc":
+        app.datastore().save_label(image, str(tmp_path / "m.nii.gz"), "final", {})
+    assert app.next_sample({"strategy": "random"}) == {}
+    with pytest.raises(NotFoundError, match="strategy must be one of first, random; got 'x'"):
+        app.next_sample({"strategy": "x"})
+
+
+def test_neither_requests_nor_queries_are_logged() -> None:
+    configure_logging()
+    configure_logging()
+    assert not logging.getLogger("monailabel.endpoints.infer").isEnabledFor(logging.INFO)
+    assert not logging.getLogger("monailabel.datastore.local").isEnabledFor(logging.WARNING)
+    access = logging.getLogger("uvicorn.access")
+    assert len(access.filters) == 1
+    args: Any = ("127.0.0.1:5", "GET", "/datastore/image?image=4711", "1.1", 200)
+    record = logging.LogRecord("uvicorn.access", logging.INFO, "", 0, '%s - "%s %s HTTP/%s" %d', args, None)
+    assert access.filter(record)
+    assert record.getMessage() == '127.0.0.1:5 - "GET /datastore/image HTTP/1.1" 200'
