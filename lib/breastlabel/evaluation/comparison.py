@@ -119,7 +119,9 @@ def comparison_markdown(comparison: dict[str, Any], *, first: str, second: str) 
             f"| measure | {first} | {second} |",
             "| --- | --- | --- |",
         ]
-        for title, section, key in _MEASURES:
+        unit = metrics["segmentation"]["distance_unit"]
+        for name_of_measure, section, key in _MEASURES:
+            title = f"{name_of_measure} ({unit})" if key == "hd95" else name_of_measure
             values = [_text(entry[which][section][key]) for which in ("first", "second")]
             lines.append(f"| {title} | {values[0]} | {values[1]} |")
         lines.append("")

@@ -19,11 +19,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 import breastlabel
 from breastlabel.errors import CheckpointError
+from breastlabel.imaging.atomic import replace_folder
 from breastlabel.imaging.vocabulary import LesionClass
 from breastlabel.networks import create_network, network_config
 from breastlabel.networks.base import HybridNetwork
@@ -100,8 +101,9 @@ def save_checkpoint(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     tensors = {k: _stored(v, half=half) for k, v in network.state_dict().items()}
-    save_file(tensors, partial / "model.safetensors")
-    digest = hashlib.sha256((partial / "model.safetensors").read_bytes()).hexdigest()
+    weights = save(tensors)
+    (partial / "model.safetensors").write_bytes(weights)
+    digest = hashlib.sha256(weights).hexdigest()
     now = datetime.now(UTC)
     spec: dict[str, Any] = {
         "format": FORMAT,
@@ -123,8 +125,7 @@ def save_checkpoint(
     (partial / "MODEL_CARD.md").write_text(model_card(spec) + (card or ""), encoding="utf-8")
     for path in partial.iterdir():
         _sync(path)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
+    replace_folder(partial, folder)
     return folder
 
 
