@@ -20,6 +20,13 @@ import psutil
 import pytest
 import requests
 from monailabel.client import MONAILabelClient
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    UltrasoundImageStorage,
+    UltrasoundMultiFrameImageStorage,
+    generate_uid,
+)
 
 from breastlabel.datasets.phantoms import ultrasound_phantom
 from breastlabel.imaging import Geometry, LesionClass, write_image
@@ -122,12 +129,12 @@ def _answers(server: Server) -> bool:
 
 
 #: Unlabelled images of every kind that a viewer may load; ids are ``kind-...``.
-KINDS = ("kind-grey", "kind-rgb", "kind-rgba", "kind-nifti", "kind-nrrd")
+KINDS = ("kind-grey", "kind-rgb", "kind-rgba", "kind-nifti", "kind-nrrd", "kind-dicom")
 SPACED = Geometry(spacing=(0.2, 0.3, 1.0), origin=(12.0, -7.0, 3.0))
 
 
 def write_many_kinds(studies: Path) -> None:
-    """One phantom each, as grey, RGB and RGBA PNG, NIfTI and NRRD with spacing and origin."""
+    """One phantom each: grey, RGB and RGBA PNG, NIfTI and NRRD with spacing and origin, a DICOM still."""
     from PIL import Image
 
     for seed, name in enumerate(KINDS):
@@ -136,8 +143,38 @@ def write_many_kinds(studies: Path) -> None:
             suffix = ".nii.gz" if name == "kind-nifti" else ".nrrd"
             write_image(studies / f"{name}{suffix}", pixels, geometry=SPACED)
             continue
+        if name == "kind-dicom":
+            write_dicom(studies / f"{name}.dcm", pixels)
+            continue
         channels = {"kind-grey": 1, "kind-rgb": 3, "kind-rgba": 4}[name]
         array = pixels if channels == 1 else np.repeat(pixels[:, :, None], channels, axis=2)
         if channels == 4:
             array[:, :, 3] = 255
         Image.fromarray(array).save(studies / f"{name}.png")
+
+
+def write_dicom(path: Path, pixels: np.ndarray[Any, Any]) -> None:
+    """Ultrasound, 0.25 mm a pixel, as a colour still (rows, cols) or as cine (frames, rows, cols)."""
+    frames = pixels[None] if pixels.ndim == 2 else pixels
+    kind = UltrasoundImageStorage if pixels.ndim == 2 else UltrasoundMultiFrameImageStorage
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = kind, generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dicom = FileDataset(str(path), Dataset(), file_meta=meta, preamble=b"\0" * 128)
+    dicom.is_little_endian, dicom.is_implicit_VR = True, False
+    dicom.SOPClassUID, dicom.SOPInstanceUID = kind, meta.MediaStorageSOPInstanceUID
+    dicom.Modality, dicom.PatientID, dicom.StudyInstanceUID = "US", "patient-4711", generate_uid()
+    dicom.SamplesPerPixel, dicom.PhotometricInterpretation, dicom.PlanarConfiguration = 3, "RGB", 0
+    dicom.Rows, dicom.Columns = frames.shape[1:]
+    if pixels.ndim == 3:
+        dicom.NumberOfFrames = len(frames)
+    region = Dataset()
+    region.RegionLocationMinX0, region.RegionLocationMinY0 = 0, 0
+    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = frames.shape[2] - 1, frames.shape[1] - 1
+    region.RegionSpatialFormat, region.RegionDataType = 1, 1
+    region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = 3
+    region.PhysicalDeltaX = region.PhysicalDeltaY = 0.025
+    dicom.SequenceOfUltrasoundRegions = [region]
+    dicom.BitsAllocated, dicom.BitsStored, dicom.HighBit, dicom.PixelRepresentation = 8, 8, 7, 0
+    dicom.PixelData = np.repeat(frames[..., None], 3, axis=-1).tobytes()
+    dicom.save_as(path, write_like_original=False)

@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 import SimpleITK
 from PIL import Image
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, UltrasoundMultiFrameImageStorage, generate_uid
 
 from breastlabel.imaging import Geometry, write_image
 
-from .serving import SHAPE, Server, running_server, wait_until
+from .serving import SHAPE, Server, running_server, wait_until, write_dicom
 
 
 @pytest.fixture(scope="module")
@@ -34,27 +32,10 @@ def bad(server: Server) -> list[str]:
     SimpleITK.WriteImage(
         SimpleITK.GetImageFromArray(np.stack([noise, noise, noise])), str(studies / "zbad-stack.nii.gz")
     )
-    _colour_cine(studies / "zbad-cine.dcm", rng)
+    write_dicom(studies / "zbad-cine.dcm", np.stack([noise, noise[::-1]]))
     (studies / "zbad-empty.png").write_bytes(b"")
     (studies / "zbad-text.dcm").write_text("not DICOM")
     return sorted(p.name.split(".")[0] for p in studies.glob("zbad-*"))
-
-
-def _colour_cine(path: Path, rng: np.random.Generator) -> None:
-    frames = rng.integers(0, 255, (4, 32, 40, 3), np.uint8)
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UltrasoundMultiFrameImageStorage
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dicom = FileDataset(str(path), Dataset(), file_meta=meta, preamble=b"\0" * 128)
-    dicom.is_little_endian, dicom.is_implicit_VR = True, False
-    dicom.SOPClassUID, dicom.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    dicom.Modality, dicom.PatientID = "US", "patient-4711"
-    dicom.SamplesPerPixel, dicom.PhotometricInterpretation, dicom.PlanarConfiguration = 3, "RGB", 0
-    dicom.NumberOfFrames, dicom.Rows, dicom.Columns = frames.shape[:3]
-    dicom.BitsAllocated, dicom.BitsStored, dicom.HighBit, dicom.PixelRepresentation = 8, 8, 7, 0
-    dicom.PixelData = frames.tobytes()
-    dicom.save_as(path, write_like_original=False)
 
 
 def reason(answer: Any, status: int) -> str:

@@ -86,6 +86,6 @@ def test_a_label_flipped_in_its_affine_is_paired_by_index(
 
 def test_sizes_of_findings_are_in_millimetres_where_spacing_is_known(server: Server) -> None:
     assert SPACED.spacing == (0.2, 0.3, 1.0)
-    for kind, unit in (("kind-nrrd", [0.3, 0.2]), ("kind-grey", None)):
+    for kind, unit in (("kind-nrrd", [0.3, 0.2]), ("kind-dicom", [0.25, 0.25]), ("kind-grey", None)):
         _, params = server.client().infer("ultrasound", kind, {})
         assert params["image"]["spacing_mm"] == (unit if unit is None else pytest.approx(unit))

@@ -45,8 +45,8 @@ def test_info_offers_ultrasound_to_viewers(server: Server) -> None:
 
 def test_next_sample_can_be_downloaded_and_loaded(server: Server, tmp_path: Path) -> None:
     sample = server.client().next_sample("first", {})
-    assert sample["id"] == "kind-grey"
-    assert sample["name"] == "kind-grey.nrrd"
+    assert sample["id"] == "kind-dicom"
+    assert sample["name"] == "kind-dicom.nrrd"
     assert not Path(sample["path"]).exists(), "Slicer would load this file in the download's place"
     image = server.download(sample["id"])
     assert image.name == sample["name"]
@@ -54,7 +54,7 @@ def test_next_sample_can_be_downloaded_and_loaded(server: Server, tmp_path: Path
     assert SimpleITK.ReadImage(str(image)).GetSize() == (SHAPE[1], SHAPE[0], 1)
     assert np.array_equal(
         SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(image)))[0],
-        read_image(server.studies / "kind-grey.png").pixels,
+        read_image(server.studies / "kind-dicom.dcm").pixels,
     )
 
 
