@@ -1,13 +1,14 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import secrets
+import shutil
 from pathlib import Path
 
-__all__ = ["write_bytes_atomically"]
+__all__ = ["replace_folder", "restore_folder", "write_bytes_atomically"]
 
 
 def write_bytes_atomically(path: Path, data: bytes) -> None:
@@ -32,6 +33,32 @@ def write_bytes_atomically(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Put a finished folder in the place of an earlier one, of which nothing is removed before.
+
+    Two folders cannot be exchanged in one step. A kill between the two renames leaves the earlier one, whole,
+    under a name that ends in ``.partial``, where `restore_folder` finds it.
+    """
+    old = _set_aside(folder)
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        folder.replace(old)
+    new.replace(folder)
+    _sync_folder(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def restore_folder(folder: Path) -> None:
+    """Bring back the folder that a `replace_folder` which was cut off had set aside; else do nothing."""
+    old = _set_aside(folder)
+    if old.is_dir() and not folder.exists():
+        old.replace(folder)
+
+
+def _set_aside(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.old.partial")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from breastlabel.errors import CheckpointError, StudiesError
+from breastlabel.imaging.atomic import restore_folder
 from breastlabel.networks import create_network
 from breastlabel.networks.base import HybridNetwork
 from breastlabel.training.arrays import Preparation, TrainingArrays
@@ -134,6 +135,7 @@ def fit_checkpoint(
     Args:
         provenance: what else the checkpoint should say of its training (sources, start).
     """
+    restore_folder(output)
     _check_output(output)
     state = output / "state"
     result = fit(
@@ -184,7 +186,9 @@ def prepare_split(
     from breastlabel.datasets import load_training_images
 
     with Catalog.open(studies) as catalog:
-        total = sum(r.reviewed for r in catalog.images(split=split, include_excluded=False))
+        records = catalog.images(split=split, include_excluded=False)
+    # An image of which only the class is known teaches the class.
+    total = sum(r.reviewed or r.label is not None for r in records)
 
     def count(done: int) -> None:
         if progress is not None:

@@ -1,7 +1,7 @@
 """The trainer's state on disk, so that a killed training goes on where it was.
 
-Tensors go into ``state.safetensors``, numbers into ``state.json``; both are replaced together by one
-rename of the folder that holds them, so that a kill at any instant leaves the old state or the new one.
+Tensors go into ``state.safetensors``, numbers into ``state.json``; both are replaced together, with the
+folder that holds them, so that a kill at any instant leaves the old state or the new one.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from breastlabel.errors import CheckpointError
+from breastlabel.imaging.atomic import replace_folder, restore_folder, write_bytes_atomically
 from breastlabel.networks.base import HybridNetwork
 
 __all__ = ["TrainerState", "load_state", "save_state"]
@@ -70,10 +71,9 @@ def save_state(state: TrainerState, folder: Path, *, identity: str) -> None:
         {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, partial / "state.safetensors"
     )
     numbers = {name: getattr(state, name) for name in _NUMBERS} | {"identity": identity}
-    (partial / "state.json").write_text(json.dumps(numbers), encoding="utf-8")
-    # Two renames: should a kill fall between them, `load_state` finds the finished ".partial" folder.
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
+    # Last and whole: a folder that has it is complete.
+    write_bytes_atomically(partial / "state.json", json.dumps(numbers).encode())
+    replace_folder(partial, folder)
 
 
 def load_state(state: TrainerState, folder: Path, *, identity: str) -> bool:
@@ -85,6 +85,7 @@ def load_state(state: TrainerState, folder: Path, *, identity: str) -> bool:
     partial = folder.with_name(folder.name + ".partial")
     if not folder.exists() and (partial / "state.json").exists():
         os.replace(partial, folder)
+    restore_folder(folder)
     if not (folder / "state.json").exists():
         return False
     numbers = json.loads((folder / "state.json").read_text(encoding="utf-8"))
