@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from breastlabel.errors import CheckpointError, NotFoundError
 from breastlabel.networks.base import HybridNetwork
 from breastlabel.training import ModelRegistry, load_checkpoint, save_checkpoint
+from breastlabel.training.promotion import challenge
 from breastlabel.transforms import UltrasoundPreparation
 
 Save = Callable[..., Path]
@@ -125,3 +127,41 @@ def test_a_half_written_checkpoint_is_not_a_version(save: Save, tmp_path: Path) 
     (folder / f"{version}.77.partial").mkdir()
     (folder / f"{version}.77.partial" / "model.json").write_text("{}")
     assert list(registry.versions("ultrasound")).count(version) == 1
+
+
+def test_a_kill_while_an_old_checkpoint_is_removed_leaves_a_whole_one(
+    save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save()
+
+    def dying(path: Path, **_: object) -> None:
+        if Path(path).is_dir():
+            (Path(path) / "model.safetensors").unlink()
+            raise InterruptedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", dying)
+        with pytest.raises(InterruptedError):
+            save()
+    load_checkpoint(folder)
+
+
+def test_a_damaged_version_does_not_keep_the_champion_from_serving(save: Save, tmp_path: Path) -> None:
+    registry = ModelRegistry(tmp_path / "studies")
+    champion, other = (registry.add("ultrasound", save(name)) for name in ("a", "bb"))
+    registry.promote("ultrasound", champion)
+    (registry.versions("ultrasound")[other] / "model.safetensors").unlink()
+    assert registry.champion_version("ultrasound") == champion
+    assert other not in registry.versions("ultrasound")
+
+
+def test_a_damaged_champion_is_not_taken_for_none(save: Save, tmp_path: Path) -> None:
+    registry = ModelRegistry(tmp_path / "studies")
+    assert not ModelRegistry(tmp_path / "studies").has_champion("mammography")
+    version = registry.add("ultrasound", save())
+    registry.promote("ultrasound", version)
+    (registry.versions("ultrasound")[version] / "model.safetensors").unlink()
+    assert registry.has_champion("ultrasound")
+    with pytest.raises(CheckpointError, match="gone or damaged"):
+        challenge(registry, "ultrasound", save("bb"), tmp_path / "studies")
+    assert list(registry.versions("ultrasound")) == list(ModelRegistry(None).versions("ultrasound"))

@@ -15,12 +15,14 @@ from typing import Any
 
 import pytest
 
+from breastlabel.catalog import Catalog
 from breastlabel.datasets.phantoms import write_phantom_studies
 from breastlabel.errors import CheckpointError, StudiesError, UnknownNameError
 from breastlabel.training import ModelRegistry, load_checkpoint
-from breastlabel.training.promotion import challenge
-from breastlabel.training.run import train
+from breastlabel.training.promotion import MARGIN, challenge
+from breastlabel.training.run import prepare_split, train
 from breastlabel.training.worker import run_job
+from breastlabel.transforms import preparation_from_config
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +146,13 @@ def test_a_worse_challenger_is_refused_and_kept(studies: Path, tmp_path: Path) -
     assert not refused.promoted
     assert "worse than the champion" in refused.reason
     assert refused.n > 0
+    assert refused.difference is not None
+    mean, low, high = refused.difference
+    assert refused.challenger_dice is not None
+    assert refused.champion_dice is not None
+    assert mean == pytest.approx(refused.challenger_dice - refused.champion_dice)
+    assert low <= mean <= high
+    assert low < -MARGIN
     assert registry.champion_version("ultrasound") == accepted.challenger
     assert refused.challenger in registry.versions("ultrasound")
     decisions = (registry.root / "ultrasound" / "decisions.jsonl").read_text().splitlines()  # type: ignore[operator]
@@ -170,3 +179,29 @@ def test_studies_without_labels_cannot_train(tmp_path: Path) -> None:
     (tmp_path / "studies").mkdir()
     with pytest.raises(StudiesError, match="got none"):
         train("ultrasound", tmp_path / "studies", output=tmp_path / "o", preset="tiny")
+
+
+def test_without_lesions_to_compare_on_the_champion_stays(studies: Path, tmp_path: Path) -> None:
+    registry = ModelRegistry(studies)
+    before = registry.champion_version("ultrasound")
+    challenger = train("ultrasound", studies, output=tmp_path / "new", preset="tiny", epochs=1)
+    with Catalog.open(studies) as catalog:
+        catalog.update_images({r.image_id: {"split": "train"} for r in catalog.images(split="val")})
+    decision = challenge(registry, "ultrasound", challenger, studies)
+    assert not decision.promoted
+    assert "no outlined lesion to compare on" in decision.reason
+    assert registry.champion_version("ultrasound") == before
+    assert challenge(registry, "ultrasound", challenger, studies, always=True).promoted
+
+
+def test_classes_without_outlines_are_training_material(studies: Path) -> None:
+    with Catalog.open(studies) as catalog:
+        ids = [r.image_id for r in catalog.images(split="val")]
+        catalog.update_images({i: {"reviewed": False} for i in ids})
+    for image in ids:
+        (studies / "labels" / "final" / f"{image}.nrrd").unlink()
+    arrays = prepare_split(studies, "val", preparation_from_config({"name": "ultrasound", "size": [32, 32]}))
+    assert arrays is not None
+    assert len(arrays) == len(ids)
+    assert not arrays.has_mask.any()
+    assert set(arrays.labels) == {0, 1, 2}

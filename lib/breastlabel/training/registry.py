@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -40,14 +41,16 @@ class ModelRegistry:
         return sorted(names)
 
     def versions(self, model: str) -> dict[str, Path]:
-        """Version to folder, oldest first, the shipped one among them."""
+        """Version to folder, oldest first, the shipped one among them; damaged ones are left out."""
         folders = [champions.FOLDER / model]
         if self.root is not None and (self.root / model).is_dir():
             folders += sorted(self.root.joinpath(model).iterdir())
         found = {}
         for folder in folders:
             if (folder / "model.json").is_file() and not folder.name.endswith(".partial"):
-                found[str(read_spec(folder)["version"])] = folder
+                # One that cannot be read must not keep the others from serving.
+                with contextlib.suppress(CheckpointError):
+                    found[str(read_spec(folder)["version"])] = folder
         return found
 
     def champion(self, model: str) -> Path:
@@ -63,8 +66,8 @@ class ModelRegistry:
             if folder is not None:
                 return folder
             raise CheckpointError(
-                f"the champion of {model} must exist; version {version} is gone; choose another with "
-                f"'breastlabel models promote {model} VERSION --studies DIR'"
+                f"the champion of {model} must be whole; version {version} is gone or damaged; choose "
+                f"another with 'breastlabel models promote {model} VERSION --studies DIR'"
             )
         shipped = champions.FOLDER / model
         if (shipped / "model.json").is_file():
@@ -138,6 +141,14 @@ class ModelRegistry:
             return str(read_spec(self.champion(model))["version"])
         except CheckpointError:
             return None
+
+    def has_champion(self, model: str) -> bool:
+        """Whether a champion serves, or should: one that was chosen and is damaged counts.
+
+        So nothing takes a damaged champion's place as if there had been none.
+        """
+        alias = self._alias(model)
+        return self.champion_version(model) is not None or (alias is not None and alias.is_file())
 
     def _alias(self, model: str) -> Path | None:
         return None if self.root is None else self.root / model / "champion.json"

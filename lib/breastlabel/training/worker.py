@@ -78,7 +78,7 @@ def _train(job: Path, asked: dict[str, Any], status: _Status) -> str:
     if "from" in asked:
         start = None if asked["from"] is None else Path(asked["from"])
     else:
-        start = registry.champion(model) if registry.champion_version(model) else None
+        start = registry.champion(model) if registry.has_champion(model) else None
     epochs_done = 0
 
     def on_progress(what: str, done: int, total: int) -> None:
