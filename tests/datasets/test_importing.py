@@ -344,3 +344,16 @@ def test_datasets_load_neither_torch_nor_the_server():
         sys.exit(bool({"torch", "monai", "monailabel"} & set(sys.modules)))
     """)
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_another_image_of_the_same_name_is_not_put_over_the_first(tmp_path, studies):
+    for folder, seed in (("monday", 1), ("tuesday", 2)):
+        save(tmp_path / folder / "scan-1.png", scene(seed))
+        save(tmp_path / folder / "masks" / "scan-1.png", disc((8 * seed, 20)) * np.uint8(seed))
+    save(tmp_path / "tuesday" / "scan-2.png", scene(3))
+    import_dataset("folder", tmp_path / "monday", studies)
+    summary = import_dataset("folder", tmp_path / "tuesday", studies)
+    assert summary.skipped == [("scan-1.png", "scan-1 is in the studies already, from elsewhere")]
+    assert (studies / "scan-1.png").read_bytes() == (tmp_path / "monday" / "scan-1.png").read_bytes()
+    np.testing.assert_array_equal(label(studies, "scan-1"), disc((8, 20)) * 1)
+    assert (studies / "scan-2.png").is_file()

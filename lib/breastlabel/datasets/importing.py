@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 from collections import Counter
@@ -92,7 +93,7 @@ def import_dataset(
         found: list[_Read] = []
         for done, item in enumerate(listing.images, start=1):
             there = known.get(item.image_id)
-            if there is not None and there.dataset != name:
+            if there is not None and (there.dataset != name or _is_another(item.file, target / there.file)):
                 skipped.append((item.file.name, f"{item.image_id} is in the studies already, from elsewhere"))
             else:
                 try:
@@ -229,10 +230,14 @@ def _suffix(file: Path) -> str:
     return max((s for s in IMAGE_SUFFIXES if name.endswith(s)), key=len, default=file.suffix.lower())
 
 
+def _is_another(file: Path, target: Path) -> bool:
+    """Whether another image lies where this one would: folders of a site often use the same names."""
+    return target.is_file() and not filecmp.cmp(file, target, shallow=False)
+
+
 def _bring(file: Path, target: Path, *, link: bool) -> None:
-    """Put the image into the studies folder; it appears whole or not at all."""
-    size = file.stat().st_size
-    if target.is_file() and target.stat().st_size == size:
+    """Put the image into the studies folder, if it is not there; it appears whole or not at all."""
+    if target.is_file():
         return
     partial = target.with_name(f".{target.name}.part")
     partial.unlink(missing_ok=True)
