@@ -29,3 +29,16 @@ def test_an_epochs_figures_are_found_in_mlflow(tmp_path: Path, monkeypatch: pyte
     assert run.data.params == {"seed": "3"}
     assert [m.value for m in client.get_metric_history(run.info.run_id, "val_dice")] == [0.5, 0.75]
     assert "val_auc" not in run.data.metrics
+
+
+def test_a_store_that_fails_does_not_end_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("mlflow.tracking")
+    monkeypatch.delenv("BREASTLABEL_TRACKING")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://store")
+    with tracked_run(tmp_path, experiment="ultrasound", name="a", parameters={"seed": 3}) as log:
+        log({"epoch": 1, "val_dice": 0.5})
+    warnings = [r for r in caplog.records if r.name == "breastlabel.training.tracking"]
+    assert len(warnings) == 1
+    assert "goes on without a record" in warnings[0].getMessage()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from breastlabel.training.trainer import EpochCallback
 
@@ -23,7 +24,8 @@ def tracked_run(
     """A run in MLflow; yields the callback that logs an epoch.
 
     Tracking is a record, not a condition: without MLflow, without a folder, or with
-    ``BREASTLABEL_TRACKING=off``, nothing is tracked.
+    ``BREASTLABEL_TRACKING=off``, nothing is tracked; where the store fails, a warning is logged once and the
+    training goes on.
 
     Args:
         folder: holds ``mlflow.sqlite3`` unless ``MLFLOW_TRACKING_URI`` names a server.
@@ -36,29 +38,58 @@ def tracked_run(
     except ImportError:
         yield lambda figures: None
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.resolve() / 'mlflow.sqlite3'}"
-    for noisy in ("alembic", "mlflow.store.db.utils"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    client = MlflowClient(tracking_uri=uri)
-    known = client.get_experiment_by_name(experiment)
-    if known is None:
-        artifacts = (folder / "mlflow-artifacts").resolve().as_uri()
-        experiment_id = client.create_experiment(experiment, artifact_location=artifacts)
-    else:
-        experiment_id = known.experiment_id
-    run = client.create_run(experiment_id, run_name=name).info.run_id
-    for key, value in parameters.items():
-        client.log_param(run, key, value)
+    run = _Run(MlflowClient, folder)
+    run.attempt(lambda: run.begin(experiment, name, parameters))
+    try:
+        yield lambda figures: run.attempt(lambda: run.log(figures))
+    except BaseException:
+        run.attempt(lambda: run.end("FAILED"))
+        raise
+    run.attempt(lambda: run.end("FINISHED"))
 
-    def log(figures: dict[str, float]) -> None:
+
+class _Run:
+    """A run in MLflow's store, which may fail at any call."""
+
+    def __init__(self, make_client: Callable[..., Any], folder: Path) -> None:
+        self._make_client = make_client
+        self._folder = folder
+        self._client: Any = None
+        self._id = ""
+        self._failed = False
+
+    def attempt(self, call: Callable[[], None]) -> None:
+        """Make a call, unless one failed before."""
+        if self._failed:
+            return
+        try:
+            call()
+        except Exception as error:
+            # MLflow raises its own errors, SQLAlchemy's and those of its HTTP client.
+            self._failed = True
+            logger.warning("MLflow failed (%s); the training goes on without a record", type(error).__name__)
+
+    def begin(self, experiment: str, name: str, parameters: Mapping[str, object]) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        local = f"sqlite:///{self._folder.resolve() / 'mlflow.sqlite3'}"
+        for noisy in ("alembic", "mlflow.store.db.utils"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+        client = self._make_client(tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or local)
+        known = client.get_experiment_by_name(experiment)
+        if known is None:
+            artifacts = (self._folder / "mlflow-artifacts").resolve().as_uri()
+            experiment_id = client.create_experiment(experiment, artifact_location=artifacts)
+        else:
+            experiment_id = known.experiment_id
+        self._id = client.create_run(experiment_id, run_name=name).info.run_id
+        self._client = client
+        for key, value in parameters.items():
+            client.log_param(self._id, key, value)
+
+    def log(self, figures: Mapping[str, float]) -> None:
         for key, value in figures.items():
             if math.isfinite(value):
-                client.log_metric(run, key, value, step=int(figures["epoch"]))
+                self._client.log_metric(self._id, key, value, step=int(figures["epoch"]))
 
-    try:
-        yield log
-    except BaseException:
-        client.set_terminated(run, status="FAILED")
-        raise
-    client.set_terminated(run)
+    def end(self, status: str) -> None:
+        self._client.set_terminated(self._id, status=status)
