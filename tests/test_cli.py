@@ -301,3 +301,25 @@ def test_doctor_looks_for_the_packages_that_the_project_names():
         named = {re.split(r"[<>=!\[]", name)[0].lower() for name in required}
         assert {name.lower() for name in names} <= named
         assert extra is not None or len(names) == len(named)
+
+
+def test_a_mammogram_is_refused_by_the_ultrasound_model(checkpoint, tmp_path, capsys):
+    from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    mammogram = "1.2.840.10008.5.1.4.1.1.1.2"
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = mammogram, generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dicom = FileDataset("", Dataset(), file_meta=meta, preamble=b"\0" * 128)
+    dicom.is_little_endian, dicom.is_implicit_VR = True, False
+    dicom.SOPClassUID, dicom.SOPInstanceUID = mammogram, meta.MediaStorageSOPInstanceUID
+    dicom.Modality, dicom.SamplesPerPixel, dicom.PhotometricInterpretation = "MG", 1, "MONOCHROME2"
+    dicom.Rows, dicom.Columns = 40, 50
+    dicom.BitsAllocated, dicom.BitsStored, dicom.HighBit, dicom.PixelRepresentation = 8, 8, 7, 0
+    dicom.PixelData = np.random.default_rng(0).integers(0, 255, (40, 50), np.uint8).tobytes()
+    dicom.save_as(tmp_path / "view.dcm", write_like_original=False)
+    out = tmp_path / "out"
+    assert main(["predict", "ultrasound", str(tmp_path / "view.dcm"), *_to(checkpoint, out)]) == 1
+    assert "modality US is required" in error_line(capsys)
+    assert list(out.iterdir()) == []

@@ -26,7 +26,10 @@ from breastlabel.errors import BreastLabelError, NotFoundError
 if TYPE_CHECKING:
     from breastlabel.inference import Predictor
 
-__all__ = ["predict", "predict_file"]
+__all__ = ["MODALITIES", "predict", "predict_file"]
+
+#: What each system analyses; a DICOM file of another modality is refused.
+MODALITIES = {"ultrasound": "US"}
 
 
 def predict(
@@ -103,10 +106,10 @@ def predict_file(
         What ``result.json`` holds.
     """
     from breastlabel.findings import result_json
-    from breastlabel.imaging import image_stem, read_image, write_mask
+    from breastlabel.imaging import Modality, image_stem, read_image, write_mask
     from breastlabel.inference import render_overlay, write_overlay
 
-    image = read_image(file)
+    image = read_image(file, modality=Modality(MODALITIES[model]))
     prediction = predictor.predict(image, uncertainty_passes=uncertainty, explain=explain)
     folder = output / image_stem(file)
     partial = output / f".{folder.name}.{os.getpid()}.partial"
