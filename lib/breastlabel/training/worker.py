@@ -68,10 +68,15 @@ def run_job(job: Path) -> int:
 
 def _train(job: Path, asked: dict[str, Any], status: _Status) -> str:
     # Imported here so that the status says "starting" while torch loads.
+    import torch
+
     from breastlabel.training.promotion import challenge
     from breastlabel.training.registry import ModelRegistry, site_folder
     from breastlabel.training.run import train
 
+    if "OMP_NUM_THREADS" not in os.environ:
+        # The server beside this worker keeps a core for its readers' requests.
+        torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
     model, studies = str(asked["model"]), Path(asked["studies"])
     registry = ModelRegistry(studies)
     start: Path | None
