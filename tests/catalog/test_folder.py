@@ -109,3 +109,18 @@ def test_hashed_splits_come_near_70_15_15():
     found = [hashed_split(f"patient-{n}") for n in range(5000)]
     shares = [found.count(split) / 5000 for split in ("train", "val", "test")]
     assert shares == pytest.approx([0.70, 0.15, 0.15], abs=0.03)
+
+
+def test_a_name_that_can_be_no_id_is_passed_over(tmp_path):
+    touch(tmp_path / "a.png")
+    # Latin-1, as an old machine wrote it; and separators of another system.
+    (tmp_path / os.fsdecode(b"M\xfcller.png")).write_bytes(b"")
+    touch(tmp_path / "b\\c.png")
+    touch(tmp_path / "d\ne.png")
+    assert ids(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("name", ["../a", "a\\b", "a\0b", ".a", "", "a\nb"])
+def test_a_label_is_asked_for_by_a_plain_name(tmp_path, name):
+    with pytest.raises(NotFoundError, match="plain name"):
+        label_path(tmp_path, name)

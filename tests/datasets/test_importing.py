@@ -357,3 +357,14 @@ def test_another_image_of_the_same_name_is_not_put_over_the_first(tmp_path, stud
     assert (studies / "scan-1.png").read_bytes() == (tmp_path / "monday" / "scan-1.png").read_bytes()
     np.testing.assert_array_equal(label(studies, "scan-1"), disc((8, 20)) * 1)
     assert (studies / "scan-2.png").is_file()
+
+
+def test_a_file_whose_name_is_no_text_is_skipped(source, studies):
+    save(source / "a.png", scene(1))
+    os.rename(save(source / "b.png", scene(2)), os.fsencode(source) + b"/M\xfcller.png")
+    summary = import_dataset("folder", source, studies)
+    assert summary.n_read == 1
+    ((name, reason),) = summary.skipped
+    assert name == r"M\udcfcller.png"
+    assert "plain file stem" in reason
+    summary.text().encode("utf-8")

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from breastlabel.catalog.models import ImageRecord
+from breastlabel.catalog.models import ImageRecord, is_plain_name
 from breastlabel.errors import NotFoundError
 from breastlabel.imaging import IMAGE_SUFFIXES, Modality, image_stem
 
@@ -52,7 +52,7 @@ def label_path(studies: str | Path, image_id: str) -> Path | None:
     Raises:
         NotFoundError: the id is not a plain name, and so no image's.
     """
-    if not image_id or image_id.startswith(".") or any(c in image_id for c in "/\\\0"):
+    if not is_plain_name(image_id):
         raise NotFoundError(f"an image id must be a plain name; got '{image_id}'; list the images")
     newest: tuple[int, Path] | None = None
     for suffix in LABEL_SUFFIXES:
@@ -126,12 +126,15 @@ def _unknown_image(image_id: str, name: str, *, modality: Modality, reviewed: bo
 
 
 def _image_files(folder: Path) -> dict[str, str]:
-    """Image id -> file name. Of two files with the same stem the first in the alphabet counts."""
+    """Image id -> file name. Of two files with the same stem the first in the alphabet counts.
+
+    Files whose names cannot be ids are passed over, so that one of them does not close the whole folder.
+    """
     with os.scandir(folder) as entries:
         names = sorted(
             e.name
             for e in entries
-            if not e.name.startswith(".") and e.name.lower().endswith(IMAGE_SUFFIXES) and e.is_file()
+            if is_plain_name(e.name) and e.name.lower().endswith(IMAGE_SUFFIXES) and e.is_file()
         )
     files: dict[str, str] = {}
     for name in names:

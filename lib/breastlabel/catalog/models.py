@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import PurePosixPath
@@ -12,7 +13,7 @@ from sqlalchemy import JSON, Boolean, Column, Float, MetaData, RowMapping, Strin
 from breastlabel.errors import StudiesError
 from breastlabel.imaging.vocabulary import Laterality, LesionClass, Modality, ViewPosition
 
-__all__ = ["SPLITS", "ImageRecord", "images_table", "schema", "state_table"]
+__all__ = ["SPLITS", "ImageRecord", "images_table", "is_plain_name", "schema", "state_table"]
 
 SPLITS = ("train", "val", "test")
 _LABELS = tuple(c.label for c in LesionClass)
@@ -44,6 +45,19 @@ images_table = Table(
 state_table = Table(
     "catalog_state", schema, Column("name", String, primary_key=True), Column("value", String, nullable=False)
 )
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name can be an image's id: text without path separators and control characters.
+
+    A file name that is not valid in the system's encoding (Latin-1 from an old machine) holds lone
+    surrogates, which neither the database nor a terminal can store or show.
+    """
+    return (
+        bool(name)
+        and not name.startswith(".")
+        and not any(c in "/\\" or unicodedata.category(c) in ("Cc", "Cs") for c in name)
+    )
 
 
 @dataclass(frozen=True)
@@ -83,10 +97,9 @@ class ImageRecord:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.image_id or self.image_id.startswith(".") or any(c in self.image_id for c in "/\\\0"):
-            raise StudiesError(
-                f"an image id must be a plain file stem; got '{self.image_id}'; rename the file"
-            )
+        if not is_plain_name(self.image_id):
+            shown = self.image_id.encode("utf-8", "backslashreplace").decode()
+            raise StudiesError(f"an image id must be a plain file stem; got '{shown}'; rename the file")
         path = PurePosixPath(self.file)
         if not self.file or path.is_absolute() or ".." in path.parts:
             raise StudiesError(

@@ -94,12 +94,14 @@ def import_dataset(
         for done, item in enumerate(listing.images, start=1):
             there = known.get(item.image_id)
             if there is not None and (there.dataset != name or _is_another(item.file, target / there.file)):
-                skipped.append((item.file.name, f"{item.image_id} is in the studies already, from elsewhere"))
+                skipped.append(
+                    (_shown(item.file), f"{item.image_id} is in the studies already, from elsewhere")
+                )
             else:
                 try:
                     found.append(_read(item, name, target))
                 except BreastLabelError as error:
-                    skipped.append((item.file.name, str(error)))
+                    skipped.append((_shown(item.file), str(error)))
             if progress is not None:
                 progress(done, len(listing.images))
         if not found:
@@ -228,6 +230,11 @@ def _metadata(item: SourceImage, image: BreastImage) -> dict[str, Any]:
 def _suffix(file: Path) -> str:
     name = file.name.lower()
     return max((s for s in IMAGE_SUFFIXES if name.endswith(s)), key=len, default=file.suffix.lower())
+
+
+def _shown(file: Path) -> str:
+    """The file's name as any terminal and JSON can show it."""
+    return file.name.encode("utf-8", "backslashreplace").decode()
 
 
 def _is_another(file: Path, target: Path) -> bool:
