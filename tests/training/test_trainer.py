@@ -105,3 +105,10 @@ def test_dice_is_undefined_without_a_lesion_and_zero_for_a_missed_one() -> None:
     dice = dice_scores(np.full((2, 4, 4), -5, np.float16), masks)
     assert np.isnan(dice[0])
     assert dice[1] == 0
+
+
+def test_batches_of_one_image_are_learned_from(discs: Discs, tiny_network: Tiny) -> None:
+    settings = dataclasses.replace(QUICK, epochs=1, batch_size=1)
+    steps: list[tuple[int, int]] = []
+    fit(tiny_network(), discs(3), None, settings=settings, on_step=[lambda *step: steps.append(step)])
+    assert steps == [(1, 3), (2, 3), (3, 3)]

@@ -154,7 +154,8 @@ def _epoch(
     generator = torch.Generator(train.device).manual_seed(seed)
     order = torch.randperm(len(train), generator=order_generator)
     # A last batch of one image would break batch normalisation, so it is left out of this epoch.
-    batches = [b for b in torch.split(order, settings.batch_size) if len(b) > 1 or len(order) == 1]
+    alone = min(settings.batch_size, len(order)) == 1
+    batches = [b for b in torch.split(order, settings.batch_size) if len(b) > 1 or alone]
     totals, seen = torch.zeros(4, device=train.device), 0
     for step, index in enumerate(batches):
         progress = _progress(state.epoch + step / len(batches), elapsed(), settings)
