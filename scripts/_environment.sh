@@ -67,12 +67,18 @@ install_packages() {
     rm -f "$installer"
 
     say "[3/4] fetching and installing the packages of requirements.lock (several GB the first time)"
-    # uv does not read pip's settings; hand on the one that matters.
-    if [[ -n "${PIP_INDEX_URL:-}" && -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ]]; then
+    # uv does not read pip's settings; hand on those that matter here.
+    local options=() link
+    if [[ -n "${PIP_NO_INDEX:-}" ]]; then
+        options+=(--no-index --offline)
+        for link in ${PIP_FIND_LINKS:-}; do options+=(--find-links "$link"); done
+    elif [[ -n "${PIP_INDEX_URL:-}" && -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ]]; then
         export UV_DEFAULT_INDEX="$PIP_INDEX_URL"
     fi
-    export UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-300}"
-    if ! "$venv/bin/uv" pip sync --python "$venv/bin/python" --require-hashes "$root/requirements.lock" >&2; then
+    # The system's certificates, as pip and browsers take them: many hospitals have their own authority.
+    export UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-300}" UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"
+    if ! "$venv/bin/uv" pip sync --python "$venv/bin/python" --require-hashes "${options[@]}" \
+        "$root/requirements.lock" >&2; then
         say "uv did not succeed; trying pip, which is slower"
         # Without resolving: the lock is complete, and pip refuses requirements with extras beside hashes.
         "$venv/bin/python" -m pip install --disable-pip-version-check --require-hashes --no-deps \
