@@ -205,3 +205,13 @@ def test_classes_without_outlines_are_training_material(studies: Path) -> None:
     assert len(arrays) == len(ids)
     assert not arrays.has_mask.any()
     assert set(arrays.labels) == {0, 1, 2}
+
+
+def test_a_split_whose_labels_were_all_removed_counts_as_without_images(studies: Path) -> None:
+    with Catalog.open(studies) as catalog:
+        ids = [r.image_id for r in catalog.images(split="val")]
+        catalog.update_images({i: {"label": None} for i in ids})
+    for image in ids:
+        (studies / "labels" / "final" / f"{image}.nrrd").unlink()
+    preparation = preparation_from_config({"name": "ultrasound", "size": [32, 32]})
+    assert prepare_split(studies, "val", preparation) is None

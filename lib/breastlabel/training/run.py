@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -194,9 +195,12 @@ def prepare_split(
         if progress is not None:
             progress(f"reading the {split} split", done, total)
 
-    if not total:
+    images = load_training_images(studies, split=split)
+    # The catalog may count images whose labels were removed since or cannot be read.
+    first = next(images, None)
+    if first is None:
         return None
-    return TrainingArrays.prepare(load_training_images(studies, split=split), preparation, progress=count)
+    return TrainingArrays.prepare(chain((first,), images), preparation, progress=count)
 
 
 def _augmentation(name: str | None) -> BatchAugmentation | None:
