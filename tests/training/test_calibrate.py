@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
+from breastlabel.inference.calibration import fit_temperature
 from breastlabel.networks import HybridOutput
 from breastlabel.training import TrainingArrays
 from breastlabel.training.calibrate import choose_on_validation
@@ -54,3 +58,29 @@ def test_without_validation_images_the_values_are_neutral() -> None:
     assert choice.calibration == {"temperature": 1.0}
     assert choice.thresholds == {"mask": 0.5, "normal": 0.5}
     assert choice.figures == {}
+
+
+class _OneSided(nn.Module):
+    """Speaks for the second class by the left half of the image, and against it by the right half."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(1))
+
+    def forward(self, image: Tensor) -> HybridOutput:
+        half = image.shape[-1] // 2
+        left, right = image[..., :half].mean((1, 2, 3)), image[..., half:].mean((1, 2, 3))
+        classes = torch.stack([torch.zeros_like(left), 4 * left - 2 * right, torch.zeros_like(left)], dim=1)
+        return HybridOutput(torch.zeros_like(image), classes)
+
+
+def test_temperature_is_fitted_on_what_the_checkpoint_will_answer() -> None:
+    arrays = _arrays(np.zeros((4, 4, 4), bool), [1, 1, 0, 1])
+    arrays.images[:3, :, :2] = 1
+    arrays.images[3, :, 2:] = 1
+    network: Any = _OneSided()
+    # By hand: flipped, left and right change places; the mean of 4 and -2 is 1 for every image.
+    mean = np.array([[0, 1, 0]] * 4, np.float32)
+    both = choose_on_validation(network, arrays, views=("horizontal_flip",)).calibration["temperature"]
+    assert both == pytest.approx(fit_temperature(mean, arrays.labels), rel=1e-3)
+    assert both != pytest.approx(choose_on_validation(network, arrays).calibration["temperature"], rel=0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,14 +40,21 @@ class Choice:
     figures: dict[str, float]
 
 
-def choose_on_validation(network: HybridNetwork, val: TrainingArrays | None) -> Choice:
-    """Choose on validation images; the neutral values where there are none, or too few kinds."""
+def choose_on_validation(
+    network: HybridNetwork, val: TrainingArrays | None, *, views: Sequence[str] = ()
+) -> Choice:
+    """Choose on validation images; the neutral values where there are none, or too few kinds.
+
+    Args:
+        views: the test-time flips with which the checkpoint will answer; what suits one pass alone does not
+            suit their mean, which is less extreme.
+    """
     from breastlabel.inference.calibration import fit_temperature
 
     temperature, thresholds = 1.0, {"mask": 0.5, "normal": 0.5}
     if val is None:
         return Choice({"temperature": temperature}, thresholds, {})
-    outputs = run_network(network, val)
+    outputs = run_network(network, val, views=views)
     known = val.labels >= 0
     if len(np.unique(val.labels[known])) > 1:
         temperature = float(fit_temperature(outputs.class_logits[known], val.labels[known]))

@@ -104,7 +104,8 @@ def _dice(folder: Path, studies: Path) -> dict[str, tuple[float, str]] | None:
     arrays = prepare_split(studies, "val", checkpoint.preparation)
     if arrays is None or not arrays.masks.any():
         return None
-    outputs = run_network(checkpoint.network, arrays)
+    views = checkpoint.spec.get("inference", {}).get("tta", ())
+    outputs = run_network(checkpoint.network, arrays, views=views)
     threshold = float(checkpoint.spec["thresholds"].get("mask", 0.5))
     dice = dice_scores(outputs.mask_logits, arrays.masks, threshold=threshold)
     rows = zip(arrays.ids, dice, arrays.groups, strict=True)

@@ -150,7 +150,8 @@ def fit_checkpoint(
         on_epoch=on_epoch,
         on_step=on_step,
     )
-    choice = choose_on_validation(result.network, val)
+    views = (inference or {}).get("tta", ())
+    choice = choose_on_validation(result.network, val, views=views)
     training = {
         **dict(provenance or {}),
         "n_train": len(train),

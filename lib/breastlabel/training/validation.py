@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,9 +30,20 @@ class Outputs:
 
 @torch.inference_mode()
 def run_network(
-    network: HybridNetwork, arrays: TrainingArrays, *, batch_size: int = 32, precision: str = "auto"
+    network: HybridNetwork,
+    arrays: TrainingArrays,
+    *,
+    views: Sequence[str] = (),
+    batch_size: int = 32,
+    precision: str = "auto",
 ) -> Outputs:
-    """The network's answers to every image, in evaluation mode."""
+    """The network's answers to every image, in evaluation mode.
+
+    Args:
+        views: test-time flips that are averaged, as `breastlabel.inference` does.
+    """
+    from breastlabel.inference.passes import augmented_pass
+
     device = next(network.parameters()).device
     was_training = network.training
     network.eval()
@@ -39,7 +51,9 @@ def run_network(
     for start in range(0, len(arrays), batch_size):
         images = torch.from_numpy(arrays.images[start : start + batch_size]).to(device).float()[:, None]
         with autocast(device, precision):  # type: ignore[arg-type]
-            output = network(images.contiguous(memory_format=torch.channels_last))
+            output = augmented_pass(
+                network, images.contiguous(memory_format=torch.channels_last), views=views
+            )
         masks.append(output.mask_logits[:, 0].half().cpu().numpy())
         classes.append(output.class_logits.float().cpu().numpy())
     network.train(was_training)
