@@ -1,4 +1,6 @@
 import base64
+import errno
+import os
 import re
 from dataclasses import replace
 
@@ -74,3 +76,18 @@ def test_names_are_escaped(table, tmp_path):
 def test_a_template_must_get_all_it_names():
     with pytest.raises(Exception, match="undefined"):
         render("report.html.j2")
+
+
+def test_a_full_disk_leaves_the_report_before(table, tmp_path, monkeypatch):
+    metrics = compute_metrics(table, model="ultrasound", checkpoint="v1", studies="site", split="test")
+    path = write_report(tmp_path / "report.html", metrics, table)
+    before = path.read_bytes()
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_report(path, {**metrics, "checkpoint": "v2"}, table)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -165,3 +166,16 @@ def test_a_damaged_champion_is_not_taken_for_none(save: Save, tmp_path: Path) ->
     with pytest.raises(CheckpointError, match="gone or damaged"):
         challenge(registry, "ultrasound", save("bb"), tmp_path / "studies")
     assert list(registry.versions("ultrasound")) == list(ModelRegistry(None).versions("ultrasound"))
+
+
+def test_the_weights_are_on_the_disk_before_they_are_a_version(
+    save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint, registry = save(), ModelRegistry(tmp_path / "studies")
+    synced: list[int] = []
+    fsync = os.fsync
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda fd: (synced.append(os.fstat(fd).st_ino), fsync(fd)))
+        version = registry.add("ultrasound", checkpoint)
+    folder = registry.versions("ultrasound")[version]
+    assert {(folder / name).stat().st_ino for name in ("model.safetensors", "model.json")} <= set(synced)

@@ -8,6 +8,7 @@ from typing import Any
 
 from breastlabel.evaluation.figures import bar_chart
 from breastlabel.evaluation.report import RESEARCH_USE, render
+from breastlabel.imaging.atomic import write_bytes_atomically
 
 __all__ = ["compare_with_paper", "write_ablation_report"]
 
@@ -39,7 +40,7 @@ def write_ablation_report(path: Path, result: Mapping[str, Any]) -> Path:
         sentence=compare_with_paper(result),
         charts=charts,
     )
-    path.write_text(html, encoding="utf-8")
+    write_bytes_atomically(path, html.encode())
     return path
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -16,6 +15,7 @@ from breastlabel.evaluation.failures import error_kinds
 from breastlabel.evaluation.measures import compute_metrics, explanation_measure
 from breastlabel.evaluation.report import write_report
 from breastlabel.evaluation.table import Case, EvaluationTable
+from breastlabel.imaging.atomic import write_bytes_atomically
 
 __all__ = ["SPLITS", "evaluate", "labelled_images", "write_json"]
 
@@ -134,10 +134,8 @@ def labelled_images(
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON that any reader takes (no NaN), whole or not at all."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     text = json.dumps(content, indent=2, allow_nan=False)
-    partial.write_text(text + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_bytes_atomically(path, (text + "\n").encode())
 
 
 def _checkpoint(checkpoint: Path | str | Any | None, model: str, studies: Path) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 from breastlabel.evaluation.failures import ERROR_RULES, error_kinds
 from breastlabel.evaluation.figures import case_picture, learning_curves, table_figures
 from breastlabel.evaluation.table import Case, EvaluationTable
+from breastlabel.imaging.atomic import write_bytes_atomically
 from breastlabel.imaging.vocabulary import LesionClass
 
 __all__ = ["render", "write_report"]
@@ -77,7 +78,7 @@ def write_report(
         cases=_cases(table, kinds),
         timing={k: v for k, v in metrics["timing"].items() if isinstance(v, dict)},
     )
-    path.write_text(html, encoding="utf-8")
+    write_bytes_atomically(path, html.encode())
     return path
 
 

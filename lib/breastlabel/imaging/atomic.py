@@ -8,7 +8,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-__all__ = ["replace_folder", "restore_folder", "write_bytes_atomically"]
+__all__ = ["replace_folder", "restore_folder", "sync_files", "write_bytes_atomically"]
 
 
 def write_bytes_atomically(path: Path, data: bytes) -> None:
@@ -48,6 +48,14 @@ def replace_folder(new: Path, folder: Path) -> None:
     new.replace(folder)
     _sync_folder(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def sync_files(folder: Path) -> None:
+    """Bring the files of a folder onto the disk, so that they outlast a power cut."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
 
 
 def restore_folder(folder: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from torch import Tensor
 
 import breastlabel
 from breastlabel.errors import CheckpointError
-from breastlabel.imaging.atomic import replace_folder
+from breastlabel.imaging.atomic import replace_folder, sync_files, write_bytes_atomically
 from breastlabel.imaging.vocabulary import LesionClass
 from breastlabel.networks import create_network, network_config
 from breastlabel.networks.base import HybridNetwork
@@ -123,8 +122,7 @@ def save_checkpoint(
     }
     (partial / "model.json").write_text(json.dumps(spec, indent=2) + "\n", encoding="utf-8")
     (partial / "MODEL_CARD.md").write_text(model_card(spec) + (card or ""), encoding="utf-8")
-    for path in partial.iterdir():
-        _sync(path)
+    sync_files(partial)
     replace_folder(partial, folder)
     return folder
 
@@ -189,18 +187,10 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
 def set_alias(path: Path, version: str) -> None:
     """Point an alias file at a version, atomically: a reader sees the old one or the new one."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps({"version": version}) + "\n", encoding="utf-8")
-    _sync(partial)
-    os.replace(partial, path)
+    write_bytes_atomically(path, (json.dumps({"version": version}) + "\n").encode())
 
 
 def _stored(tensor: Tensor, *, half: bool) -> Tensor:
     # Statistics of normalisation keep their 32 bits: a small variance would lose its digits.
     weights = half and tensor.is_floating_point() and tensor.ndim >= 2
     return tensor.detach().cpu().to(torch.float16 if weights else tensor.dtype).contiguous().clone()
-
-
-def _sync(path: Path) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())

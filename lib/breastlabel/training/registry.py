@@ -10,6 +10,7 @@ from pathlib import Path
 
 from breastlabel import champions
 from breastlabel.errors import CheckpointError, NotFoundError
+from breastlabel.imaging.atomic import sync_files, write_bytes_atomically
 from breastlabel.training.checkpoint import read_spec, set_alias
 
 __all__ = ["ModelRegistry", "site_folder"]
@@ -90,6 +91,8 @@ class ModelRegistry:
         partial = folder.with_name(f"{version}.{os.getpid()}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         shutil.copytree(checkpoint, partial, ignore=shutil.ignore_patterns("state", "*.partial"))
+        # A champion's alias is synced when it is set; its weights must not come later.
+        sync_files(partial)
         os.replace(partial, folder)
         return version
 
@@ -130,9 +133,7 @@ class ModelRegistry:
         if previous not in self.versions(model):
             raise NotFoundError(f"version {previous} of {model} is required; it is gone; promote another")
         set_alias(alias, previous)
-        partial = history.with_name(history.name + ".partial")
-        partial.write_text("".join(line + "\n" for line in lines[:-1]), encoding="utf-8")
-        os.replace(partial, history)
+        write_bytes_atomically(history, "".join(line + "\n" for line in lines[:-1]).encode())
         return previous
 
     def champion_version(self, model: str) -> str | None:
