@@ -89,3 +89,21 @@ def test_an_unknown_split_is_refused(studies):
 )
 def test_the_class_of_a_mask_is_its_largest(values, expected):
     assert class_of_mask(np.array([values], np.uint8)) is expected
+
+
+def test_a_label_in_an_empty_margin_is_reported_and_left_out(tmp_path):
+    source, studies = tmp_path / "source", tmp_path / "studies"
+    framed = np.zeros((80, 96), np.uint8)
+    framed[:40, :48] = scene(1)
+    save(source / "a.png", framed)
+    import_dataset("folder", source, studies)
+    shifted = np.zeros((80, 96))
+    shifted[60:70, 70:80] = 1
+    correct(studies, "a", shifted)
+    reasons = []
+    found = load_training_images(
+        studies, split=None, on_error=lambda record, error: reasons.append(str(error))
+    )
+    assert list(found) == []
+    assert len(reasons) == 1
+    assert "lies on the image's content" in reasons[0]

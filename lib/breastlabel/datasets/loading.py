@@ -55,7 +55,8 @@ def load_training_images(
     """Read the images of one split, one at a time, in the order of their ids.
 
     A final label map overrides the class that the dataset gave, because a reader's correction is newer.
-    Excluded images are left out. An image or label that cannot be read is left out too, and reported.
+    Excluded images are left out. An image or label that cannot be read, or a label that does not lie on its
+    image (`check_alignment`), is left out too, and reported.
 
     Args:
         split: ``"train"``, ``"val"``, ``"test"``; None for all images that have a split.
@@ -66,6 +67,9 @@ def load_training_images(
         StudiesError: there is no such folder.
         UnknownNameError: no such split.
     """
+    # Imported here: importing a dataset needs no torch, which the package of transforms loads.
+    from breastlabel.transforms.alignment import check_alignment
+
     with Catalog.open(studies) as catalog:
         records = catalog.images(split=split, include_excluded=False)
     report = on_error or _warn
@@ -78,6 +82,8 @@ def load_training_images(
                 continue
             image = read_image(Path(studies) / record.file, modality=record.modality)
             mask = None if labels is None else read_mask(labels, shape=image.shape)
+            if mask is not None:
+                check_alignment(image.pixels, mask)
         except BreastLabelError as error:
             report(record, error)
             continue
