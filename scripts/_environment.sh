@@ -126,6 +126,11 @@ make_environment() {
     say "[4/4] installing breastlabel itself"
     "$venv/bin/uv" pip install --quiet --offline --python "$venv/bin/python" --no-deps --no-build-isolation \
         --editable "$root" >&2 || fail "breastlabel itself could not be installed; the reason stands above"
+    # The data folder of monailabel's wheel is named after another version, so uv leaves its command out.
+    if [[ ! -e "$venv/bin/monailabel" ]]; then
+        printf '#!/bin/sh\nexec "%s/bin/python" -m monailabel.main "$@"\n' "$venv" >"$venv/bin/monailabel"
+        chmod +x "$venv/bin/monailabel"
+    fi
     environment_stamp >"$venv/.complete"
     say "environment ready"
 }
