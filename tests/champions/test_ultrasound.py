@@ -60,5 +60,7 @@ def test_the_card_says_what_a_reader_must_know() -> None:
         "104863",
     ):
         assert needed in card
+    assert spec["training"]["epochs_done"] > 10
+    assert set(spec["metrics"]["test"]) == {"busi", "bus-bra"}
     size = sum(p.stat().st_size for p in folder.iterdir())
     assert size < 40e6
