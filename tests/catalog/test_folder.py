@@ -3,9 +3,13 @@ import os
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from breastlabel.catalog import LABELS_FOLDER, Catalog, folder, hashed_split, label_path
 from breastlabel.errors import NotFoundError
+from breastlabel.imaging import Modality
+from breastlabel.imaging.dicom import opaque_key
 
 
 def touch(path):
@@ -124,3 +128,95 @@ def test_a_name_that_can_be_no_id_is_passed_over(tmp_path):
 def test_a_label_is_asked_for_by_a_plain_name(tmp_path, name):
     with pytest.raises(NotFoundError, match="plain name"):
         label_path(tmp_path, name)
+
+
+def dicom(path, *, patient, modality="US", issuer=None):
+    """A file with a header only."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = "1.2", generate_uid()
+    dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset.is_little_endian, dataset.is_implicit_VR = True, False
+    dataset.PatientID, dataset.Modality, dataset.StudyInstanceUID = patient, modality, "1.2.3"
+    if issuer:
+        dataset.IssuerOfPatientID = issuer
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dataset.save_as(path, write_like_original=False)
+
+
+def test_dicom_files_of_one_patient_are_never_parted(tmp_path):
+    for n in range(12):
+        dicom(tmp_path / f"a{n}.dcm", patient="4711")
+    dicom(tmp_path / "b.dcm", patient="4712")
+    dicom(tmp_path / "c.dcm", patient="4711", issuer="another hospital")
+    touch(tmp_path / "broken.dcm")
+    with Catalog.open(tmp_path) as catalog:
+        first = catalog.image("a0")
+    dicom(tmp_path / "later.DCM", patient="4711")
+    with Catalog.open(tmp_path) as catalog:
+        found = {r.image_id: r for r in catalog.images()}
+    mine = [r for i, r in found.items() if i.startswith("a") or i == "later"]
+    assert len(mine) == 13
+    assert {(r.patient_key, r.group, r.split) for r in mine} == {
+        (first.patient_key, first.patient_key, hashed_split(first.patient_key))
+    }
+    assert len({r.patient_key for r in found.values()}) == 4
+    assert all("4711" not in r.patient_key for r in mine)
+
+
+def test_a_dicom_file_joins_the_split_that_its_patient_has(tmp_path):
+    dicom(tmp_path / "a.dcm", patient="4711")
+    with Catalog.open(tmp_path) as catalog:
+        split = "val" if catalog.image("a").split == "test" else "test"
+        catalog.update_image("a", split=split, group="elsewhere")
+    dicom(tmp_path / "b.dcm", patient="4711")
+    with Catalog.open(tmp_path) as catalog:
+        assert (catalog.image("b").split, catalog.image("b").group) == (split, "elsewhere")
+        catalog.update_image("b", split="train")
+    dicom(tmp_path / "c.dcm", patient="4711")
+    with Catalog.open(tmp_path) as catalog:
+        assert (catalog.image("c").split, catalog.image("c").excluded) == (None, "patient-across-splits")
+
+
+def test_a_dicom_header_says_the_modality(tmp_path):
+    dicom(tmp_path / "a.dcm", patient="4711", modality="MG")
+    dicom(tmp_path / "b.dcm", patient="4711")
+    with Catalog.open(tmp_path) as catalog:
+        assert [r.modality for r in catalog.images()] == [Modality.MG, Modality.US]
+
+
+def test_a_record_number_cannot_be_found_by_trying(tmp_path):
+    for name in ("one", "two"):
+        dicom(tmp_path / name / "a.dcm", patient="4711")
+    keys = []
+    for name in ("one", "two"):
+        with Catalog.open(tmp_path / name) as catalog:
+            keys.append(catalog.image("a").patient_key)
+    assert keys[0] != keys[1]
+    assert not {opaque_key("4711"), opaque_key("4711", salt="")} & set(keys)
+
+
+def test_an_image_whose_label_is_removed_is_no_longer_reviewed(tmp_path):
+    for name in "abc":
+        touch(tmp_path / f"{name}.png")
+        touch(tmp_path / LABELS_FOLDER / f"{name}.nrrd")
+    with Catalog.open(tmp_path) as catalog:
+        catalog.update_image("a", label="benign")
+        catalog.update_image("b", label="normal")
+    for name in "ab":
+        (tmp_path / LABELS_FOLDER / f"{name}.nrrd").unlink()
+    with Catalog.open(tmp_path) as catalog:
+        assert [r.reviewed for r in catalog.images()] == [False, True, True]
+
+
+def test_labels_that_cannot_be_listed_change_nothing(tmp_path, monkeypatch):
+    touch(tmp_path / "a.png")
+    touch(tmp_path / LABELS_FOLDER / "a.nrrd")
+    Catalog.open(tmp_path).close()
+
+    def denied(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(folder.os, "listdir", denied)
+    with Catalog.open(tmp_path) as catalog:
+        assert catalog.image("a").reviewed

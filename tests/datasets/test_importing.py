@@ -1,3 +1,4 @@
+import hashlib
 import os
 import subprocess
 import sys
@@ -6,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataset_trees import SHAPE, bus_bra, bus_uclm, busi, disc, save, scene
+from dataset_trees import SHAPE, bus_bra, bus_uclm, busi, disc, save, scene, write_dicom
 
 from breastlabel.catalog import LABELS_FOLDER, Catalog, label_path
 from breastlabel.datasets import import_dataset
@@ -235,6 +236,56 @@ def test_a_folder_with_labels_and_a_table(source, studies):
         "f.png": "class must be normal, benign or malignant; the table says 'cyst'",
         "g": "listed in the table, but its image is missing",
     }
+
+
+def test_a_label_map_that_contradicts_the_table_is_skipped(source, studies):
+    for k, (name, value) in enumerate({"a": 2, "b": 1, "c": 2, "d": 2, "e": 1}.items()):
+        save(source / f"{name}.png", scene(k))
+        save(source / "masks" / f"{name}.png", (disc((12, 12)) * value).astype(np.uint8))
+    (source / "table.csv").write_text("image,class\na,benign\nb,benign\nc,malignant\nd,normal\ne,malignant\n")
+    summary = import_dataset("folder", source, studies)
+    assert dict(summary.skipped) == {
+        "a.png": "the table says benign, the mask is malignant",
+        "d.png": "the class is normal, but a lesion is outlined",
+    }
+    assert label_path(studies, "a") is None
+    assert [label(studies, i).max() for i in "bce"] == [1, 2, 2]
+
+
+def test_patients_are_kept_under_keys_that_only_this_folder_makes(source, tmp_path, studies):
+    for k, name in enumerate("abc"):
+        save(source / f"{name}.png", scene(k))
+    table = source / "table.csv"
+    table.write_text("image,patient\na,4711\nb,4711\n")
+    import_dataset("folder", source, studies)
+    import_dataset("folder", source, tmp_path / "other")
+    save(source / "d.png", scene(4))
+    table.write_text("image,patient\na,4711\nb,4711\nd,4711\n")
+    import_dataset("folder", source, studies)
+    here, there = records(studies), records(tmp_path / "other")
+    assert here["a"].patient_key == here["b"].patient_key == here["d"].patient_key
+    assert here["a"].split == here["b"].split == here["d"].split
+    assert here["a"].patient_key != there["a"].patient_key
+    assert hashlib.sha256(b"4711").hexdigest()[:16] not in here["a"].patient_key
+
+
+def test_an_imported_dicom_file_and_one_put_there_by_hand_are_one_patients(source, studies):
+    source.mkdir()
+    for k, name in enumerate("ab"):
+        write_dicom(source / f"{name}.dcm", scene(k), patient="4711")
+    import_dataset("folder", source, studies)
+    write_dicom(studies / "c.dcm", scene(3), patient="4711")
+    found = records(studies)
+    assert len({(r.patient_key, r.study_key, r.group, r.split) for r in found.values()}) == 1
+    # Another process reads with another salt of its own.
+    code = (
+        "import sys; from breastlabel.datasets import import_dataset; import_dataset('folder', *sys.argv[1:])"
+    )
+    write_dicom(source / "d.dcm", scene(4), patient="4711")
+    subprocess.run([sys.executable, "-c", code, source, studies], check=True, timeout=60)
+    found = records(studies)
+    assert len({(r.patient_key, r.study_key, r.group, r.split) for r in found.values()}) == 1
+    assert len(found) == 4
 
 
 def test_an_outline_without_a_class_is_skipped(source, studies):

@@ -2,12 +2,12 @@ import logging
 
 import numpy as np
 import pytest
-from dataset_trees import SHAPE, busi, save, scene
+from dataset_trees import SHAPE, busi, disc, save, scene, write_dicom
 
 from breastlabel.catalog import LABELS_FOLDER, Catalog
 from breastlabel.datasets import class_of_mask, import_dataset, load_training_images
 from breastlabel.errors import UnknownNameError
-from breastlabel.imaging import Geometry, LesionClass, write_mask
+from breastlabel.imaging import Geometry, LesionClass, Modality, write_mask
 
 
 def correct(studies, image_id, mask):
@@ -50,6 +50,17 @@ def test_excluded_images_stay_out(studies):
     with Catalog.open(studies) as catalog:
         catalog.update_image("busi-benign-0001", excluded="contradictory-classes")
     assert "busi-benign-0001" not in {x.record.image_id for x in load_training_images(studies, split=None)}
+
+
+def test_images_of_another_modality_stay_out(tmp_path):
+    source, studies = tmp_path / "source", tmp_path / "studies"
+    for k, (name, modality) in enumerate({"a": "US", "b": "MG"}.items()):
+        write_dicom(source / f"{name}.dcm", scene(k), patient=name, modality=modality)
+        save(source / "masks" / f"{name}.png", (disc((12, 12)) * 1).astype(np.uint8))
+    import_dataset("folder", source, studies)
+    for modality, expected in ((Modality.US, ["a"]), (Modality.MG, ["b"]), (None, ["a", "b"])):
+        images = load_training_images(studies, split=None, modality=modality)
+        assert [x.record.image_id for x in images] == expected
 
 
 def test_unlabelled_images_come_only_when_asked_for(studies):

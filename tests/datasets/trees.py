@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 SHAPE = (40, 48)
 
@@ -24,6 +26,24 @@ def save(path: Path, pixels, mode=None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(pixels.astype(np.uint8) * 255 if pixels.dtype == bool else pixels)
     image.convert(mode or image.mode).save(path)
+    return path
+
+
+def write_dicom(path: Path, pixels, *, patient: str, modality: str = "US") -> Path:
+    """A grey 8-bit still; all of one study."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = "1.2", generate_uid()
+    still = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    still.is_little_endian, still.is_implicit_VR = True, False
+    still.PatientID, still.Modality, still.StudyInstanceUID = patient, modality, "1.2.3"
+    still.Rows, still.Columns = pixels.shape
+    still.BitsAllocated, still.BitsStored, still.HighBit, still.PixelRepresentation = 8, 8, 7, 0
+    still.SamplesPerPixel, still.PhotometricInterpretation = 1, "MONOCHROME2"
+    still.PixelData = pixels.tobytes()
+    still["PixelData"].VR = "OB"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    still.save_as(path, write_like_original=False)
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ __all__ = ["Catalog"]
 
 _BUSY_SECONDS = 30
 _CHUNK = 500
+_SALT = "salt"
 
 
 class Catalog:
@@ -172,6 +174,22 @@ class Catalog:
         with self._write() as connection:
             connection.execute(state_table.delete().where(state_table.c.name == name))
             connection.execute(insert(state_table).values(name=name, value=value))
+
+    def salt(self) -> str:
+        """The secret with which patients' identifiers become keys here (`opaque_key`); made when first asked.
+
+        It never changes, so that an image added later joins its patient.
+        """
+        known = self.state(_SALT)
+        if known is not None:
+            return known
+        with self._write() as connection:
+            # Asked again with the write lock held: another process may have made it meanwhile.
+            known = connection.scalar(select(state_table.c.value).where(state_table.c.name == _SALT))
+            if known is None:
+                known = secrets.token_hex(16)
+                connection.execute(insert(state_table).values(name=_SALT, value=known))
+        return str(known)
 
     def path(self, record: ImageRecord) -> Path:
         """Where the image's file lies.

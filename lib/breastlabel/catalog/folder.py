@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from breastlabel.catalog.models import ImageRecord, is_plain_name
-from breastlabel.errors import NotFoundError
-from breastlabel.imaging import IMAGE_SUFFIXES, Modality, image_stem
+from breastlabel.errors import InvalidImageError, NotFoundError
+from breastlabel.imaging import IMAGE_SUFFIXES, LesionClass, Modality, image_stem
+from breastlabel.imaging.dicom import HeaderKeys, header_keys
+from breastlabel.imaging.files import DICOM_SUFFIXES
 
 if TYPE_CHECKING:
     from breastlabel.catalog.catalog import Catalog
@@ -30,6 +34,8 @@ LABELS_FOLDER = Path("labels") / "final"
 LABEL_SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".png")
 
 MISSING = "file-missing"
+#: Kept out because the patient's images are in several splits already.
+PATIENT_ACROSS_SPLITS = "patient-across-splits"
 _SEEN = "folder_seen"
 #: A folder changed this recently may change again without its time stamp moving.
 _SETTLED_NS = 2_000_000_000
@@ -69,14 +75,16 @@ def label_path(studies: str | Path, image_id: str) -> Path | None:
 def sync_folder(studies: str | Path, *, catalog: Catalog, modality: Modality = Modality.US) -> int:
     """Let the catalog learn of images and final labels that were put into the folder.
 
-    A new image's id is its file's stem; it is a patient of its own, in the split that a hash of its key
-    gives, reviewed if a final label is there. A known image whose file is gone is excluded as
-    ``"file-missing"`` until the file is back; its split is kept. Where neither the folder nor its labels
-    changed since the last time, nothing is listed. Files other than images are left alone.
+    A new image's id is its file's stem. A DICOM file belongs to the patient whom its header names, and joins
+    the group and split of that patient's images that are there already; any other file is a patient of its
+    own. The split of a new patient is given by a hash of its key. An image is reviewed while a final label
+    is there; a normal one needs none. A known image whose file is gone is excluded as ``"file-missing"``
+    until the file is back; its split is kept. Where neither the folder nor its labels changed since the last
+    time, nothing is listed. Files other than images are left alone.
 
     Args:
         catalog: of that folder. `Catalog.open` has called this already.
-        modality: what new images are taken for; their files are not opened.
+        modality: what new images are taken for where no DICOM header says it.
 
     Returns:
         How many images were new.
@@ -91,8 +99,8 @@ def sync_folder(studies: str | Path, *, catalog: Catalog, modality: Modality = M
     names = set(files.values())
     changes: dict[str, dict[str, object]] = {}
     for image_id, record in known.items():
-        if image_id in labelled and not record.reviewed:
-            changes.setdefault(image_id, {})["reviewed"] = True
+        if labelled is not None and (reviewed := _is_reviewed(record, labelled)) != record.reviewed:
+            changes.setdefault(image_id, {})["reviewed"] = reviewed
         there = record.file in names or (folder / record.file).exists()
         if not there and record.excluded is None:
             changes.setdefault(image_id, {})["excluded"] = MISSING
@@ -100,8 +108,18 @@ def sync_folder(studies: str | Path, *, catalog: Catalog, modality: Modality = M
             changes.setdefault(image_id, {})["excluded"] = None
     if changes:
         catalog.update_images(changes)
+    patients: dict[str, list[ImageRecord]] = defaultdict(list)
+    for record in known.values():
+        patients[record.patient_key].append(record)
     new = [
-        _unknown_image(image_id, name, modality=modality, reviewed=image_id in labelled)
+        _unknown_image(
+            image_id,
+            name,
+            keys=_keys(folder / name, catalog),
+            modality=modality,
+            reviewed=image_id in (labelled or ()),
+            patients=patients,
+        )
         for image_id, name in files.items()
         if image_id not in known
     ]
@@ -111,16 +129,45 @@ def sync_folder(studies: str | Path, *, catalog: Catalog, modality: Modality = M
     return added
 
 
-def _unknown_image(image_id: str, name: str, *, modality: Modality, reviewed: bool) -> ImageRecord:
-    key = f"folder:{image_id}"
+def _is_reviewed(record: ImageRecord, labelled: set[str]) -> bool:
+    if record.image_id in labelled:
+        return True
+    return record.reviewed and record.label == LesionClass.NORMAL.label
+
+
+def _keys(file: Path, catalog: Catalog) -> HeaderKeys | None:
+    if not file.name.lower().endswith(DICOM_SUFFIXES):
+        return None
+    try:
+        return header_keys(file, salt=catalog.salt())
+    except InvalidImageError:
+        return None
+
+
+def _unknown_image(
+    image_id: str,
+    name: str,
+    *,
+    keys: HeaderKeys | None,
+    modality: Modality,
+    reviewed: bool,
+    patients: Mapping[str, Sequence[ImageRecord]],
+) -> ImageRecord:
+    """A new image, in the group and split of its patient's other images."""
+    patient = (keys.patient if keys else None) or f"folder:{image_id}"
+    others = patients.get(patient, ())
+    group = min((r.group for r in others), default=patient)
+    splits = sorted({r.split for r in others if r.split is not None}) or [hashed_split(group)]
     return ImageRecord(
         image_id=image_id,
         file=name,
         dataset="folder",
-        modality=modality,
-        patient_key=key,
-        group=key,
-        split=hashed_split(key),
+        modality=(keys.modality if keys else None) or modality,
+        patient_key=patient,
+        study_key=keys.study if keys else None,
+        group=group,
+        split=splits[0] if len(splits) == 1 else None,
+        excluded=PATIENT_ACROSS_SPLITS if len(splits) > 1 else None,
         reviewed=reviewed,
     )
 
@@ -142,11 +189,14 @@ def _image_files(folder: Path) -> dict[str, str]:
     return files
 
 
-def _labelled_ids(folder: Path) -> set[str]:
+def _labelled_ids(folder: Path) -> set[str] | None:
+    """Images with a final label; None where the labels cannot be listed now."""
     try:
         names = os.listdir(folder / LABELS_FOLDER)
-    except OSError:
+    except FileNotFoundError:
         return set()
+    except OSError:
+        return None
     return {image_stem(Path(n)) for n in names if n.endswith(LABEL_SUFFIXES) and not n.startswith(".")}
 
 

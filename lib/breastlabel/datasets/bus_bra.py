@@ -18,6 +18,7 @@ from breastlabel.datasets.source import (
     paint_outlines,
     read_table,
     require_folder,
+    why_unusable,
 )
 from breastlabel.imaging import LesionClass
 
@@ -56,14 +57,10 @@ def list_bus_bra(source: Path) -> SourceListing:
         number = name.removeprefix("bus_")
         file, mask = image_folder / f"{name}.png", mask_folder / f"mask_{number}.png"
         label = _CLASSES.get(row["pathology"].lower())
-        if label is None:
-            skipped.append(
-                (name, f"pathology must be benign or malignant; the table says '{row['pathology']}'")
-            )
-        elif not file.is_file():
-            skipped.append((name, "listed in the table, but its image is missing"))
-        elif not mask.is_file():
-            skipped.append((name, "its mask is missing"))
+        unknown = f"pathology must be benign or malignant; the table says '{row['pathology']}'"
+        reason = why_unusable(label, file, mask, unknown_class=unknown)
+        if label is None or reason is not None:
+            skipped.append((name, reason or unknown))
         else:
             images.append(
                 SourceImage(

@@ -10,7 +10,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from breastlabel.datasets.source import Painter, SourceImage, SourceListing, read_table, require_folder
+from breastlabel.datasets.source import (
+    Painter,
+    SourceImage,
+    SourceListing,
+    read_table,
+    require_folder,
+    why_unusable,
+)
 from breastlabel.errors import InvalidLabelError
 from breastlabel.imaging import LabelArray, LesionClass
 
@@ -43,12 +50,10 @@ def list_bus_uclm(source: Path) -> SourceListing:
         listed.add(name)
         file, mask = image_folder / name, mask_folder / name
         label = _CLASSES.get(row["label"].lower())
-        if label is None:
-            skipped.append((name, f"Label must be normal, benign or malignant; it is '{row['label']}'"))
-        elif not file.is_file():
-            skipped.append((name, "listed in the table, but its image is missing"))
-        elif not mask.is_file():
-            skipped.append((name, "its mask is missing"))
+        unknown = f"Label must be normal, benign or malignant; it is '{row['label']}'"
+        reason = why_unusable(label, file, mask, unknown_class=unknown)
+        if label is None or reason is not None:
+            skipped.append((name, reason or unknown))
         else:
             images.append(
                 SourceImage(

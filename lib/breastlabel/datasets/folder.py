@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -32,7 +31,7 @@ def list_folder(source: Path) -> SourceListing:
       class, with which it is painted.
     - A table: the only ``.csv`` of the folder, with the column ``image`` (file name, with or without suffix)
       and, each optional, ``patient`` and ``class`` (normal, benign, malignant, or 0, 1, 2); case does not
-      matter. An image without patient is a patient of its own. Patient names are kept as a hash only.
+      matter. Where the table names no patient, a DICOM header does; else an image is a patient of its own.
 
     Raises:
         StudiesError: no such folder, no images in it, or a table that cannot be used.
@@ -62,7 +61,7 @@ def list_folder(source: Path) -> SourceListing:
                 file=file,
                 label=label,
                 paint=_painter(mask, label),
-                patient_key=_hashed(row["patient"]) if row.get("patient") else None,
+                patient=row.get("patient") or None,
             )
         )
     skipped += [(name, "listed in the table, but its image is missing") for name in sorted(table)]
@@ -116,6 +115,8 @@ def _painter(mask: Path | None, label: LesionClass | None) -> Painter | None:
         values = np.unique(labels[labels > 0])
         if label is None or (len(values) == 2 and label is not LesionClass.NORMAL):
             return labels
+        if label is LesionClass.BENIGN and LesionClass.MALIGNANT in values:
+            raise InvalidLabelError("the table says benign, the mask is malignant")
         # One value only: a 1-bit outline reads as value 1 whatever its class, so the table decides.
         return paint_outlines(label, [mask])(shape)
 
@@ -132,7 +133,3 @@ def _table(source: Path) -> dict[str, dict[str, str]]:
             "leave one .csv in place"
         )
     return {image_stem(row["image"]): row for row in read_table(tables[0], ("image",)) if row["image"]}
-
-
-def _hashed(patient: str) -> str:
-    return f"folder:{hashlib.sha256(patient.encode()).hexdigest()[:16]}"

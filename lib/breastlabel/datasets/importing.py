@@ -27,6 +27,7 @@ from breastlabel.datasets.source import SourceImage, SourceListing
 from breastlabel.datasets.summary import ImportSummary
 from breastlabel.errors import BreastLabelError, StudiesError, UnknownNameError
 from breastlabel.imaging import IMAGE_SUFFIXES, BreastImage, LabelArray, LesionClass, read_image, write_mask
+from breastlabel.imaging.dicom import HeaderKeys, header_keys, opaque_key
 
 __all__ = ["IMPORTERS", "import_dataset"]
 
@@ -40,6 +41,7 @@ IMPORTERS: Mapping[str, Callable[[Path], SourceListing]] = {
 }
 
 _HASH = "phash"
+_NO_KEYS = HeaderKeys(None, None, None)
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def import_dataset(
                 )
             else:
                 try:
-                    found.append(_read(item, name, target))
+                    found.append(_read(item, name, target, salt=catalog.salt()))
                 except BreastLabelError as error:
                     skipped.append((_shown(item.file), str(error)))
             if progress is not None:
@@ -112,7 +114,7 @@ def import_dataset(
         return _store(catalog, target, known, found, skipped, name=name, link=link)
 
 
-def _read(item: SourceImage, dataset: str, studies: Path) -> _Read:
+def _read(item: SourceImage, dataset: str, studies: Path, *, salt: str) -> _Read:
     """Check image and mask, and write the label map. The catalog learns of both later, all at once."""
     image = read_image(item.file)
     mask = item.paint(image.shape) if item.paint is not None else None
@@ -120,15 +122,18 @@ def _read(item: SourceImage, dataset: str, studies: Path) -> _Read:
         write_mask(studies / LABELS_FOLDER / f"{item.image_id}.nrrd", mask, geometry=image.geometry)
     code = perceptual_hash(image.pixels)
     rows, cols = image.spacing or (None, None)
+    # The keys that reading gives hold for this process only; those of the catalog's salt hold here for good.
+    keys = header_keys(item.file, salt=salt) if image.patient_key or image.study_key else _NO_KEYS
+    named = opaque_key(item.patient, salt=salt)
     record = ImageRecord(
         image_id=item.image_id,
         file=f"{item.image_id}{_suffix(item.file)}",
         dataset=dataset,
         modality=image.modality,
         # An empty key is filled once the group is known; see `_with_patient`.
-        patient_key=item.patient_key or image.patient_key or "",
+        patient_key=item.patient_key or named or keys.patient or "",
         group="",
-        study_key=image.study_key,
+        study_key=keys.study,
         laterality=image.laterality,
         view_position=image.view_position,
         label=_class_of(item, mask),

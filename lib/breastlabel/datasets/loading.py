@@ -11,7 +11,7 @@ import numpy as np
 
 from breastlabel.catalog import Catalog, ImageRecord, label_path
 from breastlabel.errors import BreastLabelError
-from breastlabel.imaging import BreastImage, LabelArray, LesionClass, read_image, read_mask
+from breastlabel.imaging import BreastImage, LabelArray, LesionClass, Modality, read_image, read_mask
 
 __all__ = ["LabelledImage", "class_of_mask", "load_training_images"]
 
@@ -49,6 +49,7 @@ def load_training_images(
     studies: str | Path,
     *,
     split: str | None,
+    modality: Modality | None = None,
     include_unlabelled: bool = False,
     on_error: Callable[[ImageRecord, BreastLabelError], None] | None = None,
 ) -> Iterator[LabelledImage]:
@@ -60,6 +61,7 @@ def load_training_images(
 
     Args:
         split: ``"train"``, ``"val"``, ``"test"``; None for all images that have a split.
+        modality: only images of this one; None for all.
         include_unlabelled: also images with neither label map nor class.
         on_error: called with what could not be read; by default a warning is logged.
 
@@ -74,7 +76,7 @@ def load_training_images(
         records = catalog.images(split=split, include_excluded=False)
     report = on_error or _warn
     for record in records:
-        if record.split is None:
+        if record.split is None or modality not in (None, record.modality):
             continue
         try:
             labels = label_path(studies, record.image_id)

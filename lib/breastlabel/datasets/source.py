@@ -13,7 +13,15 @@ import numpy as np
 from breastlabel.errors import InvalidLabelError, StudiesError
 from breastlabel.imaging import LabelArray, LesionClass, binary_mask
 
-__all__ = ["Painter", "SourceImage", "SourceListing", "paint_outlines", "read_table", "require_folder"]
+__all__ = [
+    "Painter",
+    "SourceImage",
+    "SourceListing",
+    "paint_outlines",
+    "read_table",
+    "require_folder",
+    "why_unusable",
+]
 
 #: Gives the label map (rows, cols) of an image of that shape; raises InvalidLabelError where there is none.
 Painter = Callable[[tuple[int, int]], LabelArray]
@@ -29,6 +37,7 @@ class SourceImage:
         label: class by the dataset; None where only the mask knows, or nobody.
         paint: draws its label map; None where there is none (the image is then not reviewed).
         patient_key: None where the dataset does not tell patients apart.
+        patient: the patient's identifier where it may be a real one; only an opaque key of it is kept.
         metadata: plain JSON values.
     """
 
@@ -37,6 +46,7 @@ class SourceImage:
     label: LesionClass | None
     paint: Painter | None
     patient_key: str | None = None
+    patient: str | None = field(default=None, repr=False)
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -66,6 +76,20 @@ def paint_outlines(label: LesionClass, masks: Sequence[Path]) -> Painter:
         return np.asarray(union * np.uint8(label), np.uint8)
 
     return paint
+
+
+def why_unusable(label: LesionClass | None, file: Path, mask: Path, *, unknown_class: str) -> str | None:
+    """Why an image that a table lists cannot be used; None where it can.
+
+    Args:
+        label: its class by the table; None where the table says none that is known.
+        unknown_class: the reason then.
+    """
+    if label is None:
+        return unknown_class
+    if not file.is_file():
+        return "listed in the table, but its image is missing"
+    return None if mask.is_file() else "its mask is missing"
 
 
 def require_folder(*candidates: Path, what: str) -> Path:

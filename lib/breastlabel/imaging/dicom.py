@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +25,27 @@ from breastlabel.imaging.volumes import itk_geometry
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["FILM_MODALITIES", "opaque_key", "read_dicom"]
+__all__ = ["FILM_MODALITIES", "HeaderKeys", "header_keys", "opaque_key", "read_dicom"]
 
 FILM_MODALITIES = frozenset({"RG", "CR", "DX", "OT", "SC"})
 """Digitised films and captures, which are mammograms where a mammography task asks for them."""
 
 _JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
+_PROCESS_SALT = secrets.token_hex(16)
+
+
+class HeaderKeys(NamedTuple):
+    """What a DICOM header says of an image's place among others.
+
+    Attributes:
+        patient: opaque key of the patient; None where the header names none.
+        study: opaque key of the study.
+        modality: None where it is neither ultrasound nor mammography.
+    """
+
+    patient: str | None
+    study: str | None
+    modality: Modality | None
 
 
 def read_dicom(path: Path, *, modality: Modality | None = None) -> BreastImage:
@@ -59,12 +75,42 @@ def read_dicom(path: Path, *, modality: Modality | None = None) -> BreastImage:
         ) from error
 
 
-def opaque_key(*identifiers: object) -> str | None:
-    """A short key that groups what belongs together without showing the identifier; None without one."""
+def header_keys(path: Path, *, salt: str | None = None) -> HeaderKeys:
+    """Read whose image a DICOM file is, without its pixels.
+
+    Args:
+        salt: of `opaque_key`.
+
+    Raises:
+        InvalidImageError: the header cannot be read.
+    """
+    try:
+        header = _read(path, pixels=False)
+        stated = str(header.get("Modality") or "").strip().upper()
+        return HeaderKeys(
+            patient=opaque_key(header.get("PatientID"), header.get("IssuerOfPatientID"), salt=salt),
+            study=opaque_key(header.get("StudyInstanceUID"), salt=salt),
+            modality=_enum(Modality, stated),
+        )
+    except Exception as error:
+        # As in `read_dicom`: malformed bytes raise almost anything.
+        raise InvalidImageError(
+            f"a readable DICOM header is required; that of {path.name} is not; send the file again"
+        ) from error
+
+
+def opaque_key(*identifiers: object, salt: str | None = None) -> str | None:
+    """A short key that groups what belongs together without showing the identifier; None without one.
+
+    Args:
+        salt: at most 64 bytes, secret, without which record numbers could be found by trying them all. Keys
+            that are compared must share it. None takes one that lasts as long as this process.
+    """
     parts = [str(identifier).strip() for identifier in identifiers if identifier]
     if not any(parts):
         return None
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
+    key = (_PROCESS_SALT if salt is None else salt).encode()
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=8, key=key).hexdigest()
 
 
 def _read_image(path: Path, modality: Modality | None) -> BreastImage:
