@@ -46,6 +46,8 @@ def test_report_states_figures_with_intervals_and_what_it_is(html):
     assert "undefined" in html
     assert "Peak in the lesion" in html
     assert "malignant taken for normal" in html
+    # Where patients are unknown, groups of near-duplicates are counted.
+    assert re.search(r"Patients or groups\s*<[^0-9]*>\s*2\b", html)
 
 
 def test_report_names_no_patient(html, secret):

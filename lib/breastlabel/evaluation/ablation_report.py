@@ -32,7 +32,7 @@ def write_ablation_report(path: Path, result: Mapping[str, Any]) -> Path:
             "Learned from": f"{result['n_train']} images, epoch chosen on {result['n_val']}",
             "Test images": result["n_images"],
             "With a lesion": result["n_lesions"],
-            "Patients": result["n_patients"],
+            "Patients or groups": result["n_patients"],
             "Seeds": ", ".join(map(str, result["seeds"])),
             "Epochs at most": result["epochs"],
             "Image size": " × ".join(map(str, result["size"])),

@@ -66,7 +66,7 @@ def write_report(
             "Studies": metrics["studies"],
             "Split": metrics["split"],
             "Images": metrics["n_images"],
-            "Patients": metrics["n_patients"],
+            "Patients or groups": metrics["n_patients"],
             **(facts or {}),
         },
         headlines=_headlines(metrics, table),
