@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from breastlabel import __version__, doctor
+from breastlabel import __version__, doctor, imaging
 from breastlabel.cli import main
 from breastlabel.commands import predict as predict_command
 from breastlabel.imaging import image_stem, read_image, read_mask
@@ -155,6 +155,26 @@ def test_a_bad_image_is_named_and_the_others_go_on(studies, checkpoint, tmp_path
     assert "damaged.png" in lines[0]
     assert "1 of 2" in lines[1]
     assert [p.name for p in out.iterdir()] == [image_stem(good)]
+
+
+def test_a_file_that_may_not_be_read_is_named_and_the_others_go_on(
+    studies, checkpoint, tmp_path, capsys, monkeypatch
+):
+    first, second = sorted(studies.glob("*.nrrd"))[:2]
+    read = imaging.read_image
+
+    def denied(file, **options):
+        if file == first:
+            raise PermissionError(13, "Permission denied", str(file))
+        return read(file, **options)
+
+    monkeypatch.setattr(imaging, "read_image", denied)
+    out = tmp_path / "out"
+    assert main(["predict", "ultrasound", str(first), str(second), *_to(checkpoint, out)]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert f"{first.name} is not: Permission denied" in lines[0]
+    assert "1 of 2" in lines[1]
+    assert [p.name for p in out.iterdir()] == [image_stem(second)]
 
 
 def test_images_of_one_name_are_refused_before_any_work(studies, checkpoint, tmp_path, capsys):

@@ -7,6 +7,7 @@ from breastlabel.catalog import Catalog
 from breastlabel.datasets.phantom_studies import write_phantom_studies
 from breastlabel.errors import StudiesError, UnknownNameError
 from breastlabel.evaluation import evaluate
+from breastlabel.imaging import Modality
 from breastlabel.networks import create_network
 from breastlabel.training import save_checkpoint
 from breastlabel.transforms import UltrasoundPreparation
@@ -113,3 +114,24 @@ def test_a_split_without_labels_says_what_to_do(checkpoint, tmp_path):
     with pytest.raises(StudiesError, match="at least one labelled image in split 'test' is required"):
         evaluate(checkpoint, tmp_path / "s", output=tmp_path / "o", device="cpu")
     assert not (tmp_path / "o").exists()
+
+
+def test_images_of_another_modality_are_not_evaluated(checkpoint, tmp_path):
+    write_phantom_studies(tmp_path / "site", exams=6, seed=4, images_per_exam=1, shape=(96, 128))
+    with Catalog.open(tmp_path / "site") as catalog:
+        known = catalog.images()
+        for record in known[:2]:
+            catalog.update_image(record.image_id, modality=Modality.MG)
+        catalog.update_image(known[0].image_id, excluded="contradictory-classes")
+    totals = []
+    metrics = evaluate(
+        checkpoint,
+        tmp_path / "site",
+        output=tmp_path / "out",
+        split="all",
+        device="cpu",
+        progress=lambda what, done, total: totals.append(total),
+    )
+    assert metrics["n_images"] == len(known) - 2 == totals[-1]
+    written = json.loads((tmp_path / "out" / "images.json").read_text())
+    assert (written["skipped"], written["n_excluded"]) == ([], 0)

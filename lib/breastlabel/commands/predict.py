@@ -21,15 +21,12 @@ from breastlabel.commands.options import (
     check_device,
     checkpoint_folder,
 )
-from breastlabel.errors import BreastLabelError, NotFoundError
+from breastlabel.errors import BreastLabelError, InvalidImageError, NotFoundError
 
 if TYPE_CHECKING:
     from breastlabel.inference import Predictor
 
-__all__ = ["MODALITIES", "predict", "predict_file"]
-
-#: What each system analyses; a DICOM file of another modality is refused.
-MODALITIES = {"ultrasound": "US"}
+__all__ = ["predict", "predict_file"]
 
 
 def predict(
@@ -106,10 +103,18 @@ def predict_file(
         What ``result.json`` holds.
     """
     from breastlabel.findings import result_json
-    from breastlabel.imaging import Modality, image_stem, read_image, write_mask
+    from breastlabel.imaging import image_stem, read_image, write_mask
     from breastlabel.inference import render_overlay, write_overlay
+    from breastlabel.training.presets import MODALITIES
 
-    image = read_image(file, modality=Modality(MODALITIES[model]))
+    try:
+        image = read_image(file, modality=MODALITIES[model])
+    except OSError as error:
+        # Of this file only; what the system says while the answer is written concerns them all.
+        raise InvalidImageError(
+            f"a readable file is required; {file.name} is not: {error.strerror or type(error).__name__}; "
+            "check its permissions"
+        ) from error
     prediction = predictor.predict(image, uncertainty_passes=uncertainty, explain=explain)
     folder = output / image_stem(file)
     partial = output / f".{folder.name}.{os.getpid()}.partial"

@@ -77,7 +77,7 @@ def compare_checkpoints(
                 if progress is not None:
                     progress(folder.name, done)
 
-            images = labelled_images(folder, split)
+            images = labelled_images(folder, split, model=predictor.checkpoint.spec["model"])
             tables.append(collect(predictor, images, explain=False, pictures=False, progress=count))
         if not len(tables[0]):
             raise StudiesError(

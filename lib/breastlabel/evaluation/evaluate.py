@@ -64,7 +64,7 @@ def evaluate(
     from breastlabel.inference import Predictor
 
     predictor = Predictor(_checkpoint(checkpoint, model, studies), device=device)
-    total, n_excluded = _count(studies, split)
+    total, n_excluded = _count(studies, split, model)
     skipped: list[dict[str, str]] = []
 
     def on_error(image_id: str, error: BreastLabelError) -> None:
@@ -76,7 +76,12 @@ def evaluate(
 
     table = collect(
         predictor,
-        labelled_images(studies, split, on_error=lambda record, error: on_error(record.image_id, error)),
+        labelled_images(
+            studies,
+            split,
+            model=model,
+            on_error=lambda record, error: on_error(record.image_id, error),
+        ),
         explain=explain and _explains(predictor),
         progress=count,
         on_error=on_error,
@@ -119,17 +124,25 @@ def evaluate(
 
 
 def labelled_images(
-    studies: Path, split: str, *, on_error: Callable[[Any, BreastLabelError], None] | None = None
+    studies: Path,
+    split: str,
+    *,
+    model: str = "ultrasound",
+    on_error: Callable[[Any, BreastLabelError], None] | None = None,
 ) -> Iterator[Any]:
     """Images of a split with an outline or a class, that are not excluded, in the catalog's order.
 
     Args:
         split: one of `SPLITS`.
+        model: images of a modality that it does not analyse are left out.
         on_error: called with the record of an image that cannot be read, and why; it is left out.
     """
     from breastlabel.datasets import load_training_images
+    from breastlabel.training.presets import MODALITIES
 
-    return load_training_images(studies, split=None if split == "all" else split, on_error=on_error)
+    return load_training_images(
+        studies, split=None if split == "all" else split, modality=MODALITIES[model], on_error=on_error
+    )
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -153,13 +166,14 @@ def _explains(predictor: Any) -> bool:
     return not isinstance(getattr(predictor.checkpoint, "network", None), PixelLogisticRegression)
 
 
-def _count(studies: Path, split: str) -> tuple[int, int]:
+def _count(studies: Path, split: str, model: str) -> tuple[int, int]:
     """(images to evaluate, images excluded from this split or, as importers do it, from every split)."""
     from breastlabel.catalog import Catalog
+    from breastlabel.training.presets import MODALITIES
 
     wanted = SPLITS[:3] if split == "all" else (split,)
     with Catalog.open(studies) as catalog:
-        records = catalog.images()
+        records = [r for r in catalog.images() if r.modality is MODALITIES[model]]
     known = [r for r in records if r.reviewed or r.label is not None]
     return (
         sum(r.split in wanted and r.excluded is None for r in known),

@@ -27,6 +27,7 @@ from breastlabel.label.predictors import ChampionPredictors
 from breastlabel.label.segments import LABELS
 from breastlabel.label.strategies import First, Random
 from breastlabel.label.train import Trainer
+from breastlabel.training.presets import MODALITIES
 from breastlabel.training.registry import ModelRegistry, site_folder
 
 __all__ = ["MODELS", "BreastLabelApp", "selected_models"]
@@ -36,7 +37,7 @@ logger = logging.getLogger(__name__)
 #: The systems that can be served, and what they analyse.
 MODELS: dict[str, tuple[Modality, str]] = {
     "ultrasound": (
-        Modality.US,
+        MODALITIES["ultrasound"],
         "Breast ultrasound: outlines the lesion and paints it as benign or malignant. "
         "For research; not a medical device",
     ),

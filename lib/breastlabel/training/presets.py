@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from breastlabel.errors import UnknownNameError
+from breastlabel.imaging.vocabulary import Modality
 from breastlabel.networks.presets import EFFICIENT_ULTRASOUND
 from breastlabel.training.settings import TrainingSettings
 
-__all__ = ["PRESETS", "Preset", "preset"]
+__all__ = ["MODALITIES", "PRESETS", "Preset", "preset"]
 
+#: What each system analyses: images of another modality are neither learned from nor judged.
+MODALITIES: Mapping[str, Modality] = {"ultrasound": Modality.US}
 
 FINE_TUNING = TrainingSettings(
     epochs=20, learning_rate=2e-4, schedule="cosine", monitor="score", patience=8, average_decay=0.99

@@ -20,6 +20,7 @@ from breastlabel.training.calibrate import choose_on_validation
 from breastlabel.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from breastlabel.training.curves import write_curves
 from breastlabel.training.precision import best_device
+from breastlabel.training.presets import MODALITIES
 from breastlabel.training.presets import preset as preset_of
 from breastlabel.training.settings import TrainingSettings
 from breastlabel.training.tracking import tracked_run
@@ -81,13 +82,13 @@ def train(
         epochs=settings.epochs if epochs is None else epochs,
         time_limit=time_limit,
     )
-    train_arrays = prepare_split(studies, "train", preparation, progress=progress)
+    train_arrays = prepare_split(studies, "train", preparation, model=model, progress=progress)
     if train_arrays is None:
         raise StudiesError(
             "at least one labelled image in the train split is required; got none; label images in the "
             "viewer or import a labelled dataset first"
         )
-    val_arrays = prepare_split(studies, "val", preparation, progress=progress)
+    val_arrays = prepare_split(studies, "val", preparation, model=model, progress=progress)
     torch.manual_seed(seed)
     arguments = dict(chosen.network)
     network = start.network if start else create_network(arguments.pop("name"), **arguments)
@@ -181,22 +182,28 @@ def fit_checkpoint(
 
 
 def prepare_split(
-    studies: Path, split: str, preparation: Preparation, *, progress: Progress | None = None
+    studies: Path,
+    split: str,
+    preparation: Preparation,
+    *,
+    model: str = "ultrasound",
+    progress: Progress | None = None,
 ) -> TrainingArrays | None:
-    """The labelled images of a split after preparation; None where there are none."""
+    """The labelled images of a split that the model analyses, prepared; None where there are none."""
     from breastlabel.catalog import Catalog
     from breastlabel.datasets import load_training_images
 
     with Catalog.open(studies) as catalog:
         records = catalog.images(split=split, include_excluded=False)
     # An image of which only the class is known teaches the class.
-    total = sum(r.reviewed or r.label is not None for r in records)
+    modality = MODALITIES[model]
+    total = sum((r.reviewed or r.label is not None) and r.modality is modality for r in records)
 
     def count(done: int) -> None:
         if progress is not None:
             progress(f"reading the {split} split", done, total)
 
-    images = load_training_images(studies, split=split)
+    images = load_training_images(studies, split=split, modality=modality)
     # The catalog may count images whose labels were removed since or cannot be read.
     first = next(images, None)
     if first is None:
