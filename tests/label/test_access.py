@@ -32,9 +32,12 @@ def test_everything_else_is_not(host: str) -> None:
     assert not is_local(host)
 
 
-def answer(app: BreastLabelApp, *, peer: str = "127.0.0.1", host: str = "127.0.0.1:8000") -> int:
+def answer(
+    app: BreastLabelApp, *, peer: str = "127.0.0.1", host: str = "127.0.0.1:8000", origin: str | None = None
+) -> int:
+    headers = {} if origin is None else {"Origin": origin}
     with TestClient(build_server(app), base_url=f"http://{host}", client=(peer, 50000)) as client:
-        return client.get("/info/").status_code
+        return client.get("/info/", headers=headers).status_code
 
 
 def test_without_a_login_only_this_machine_is_answered(app: BreastLabelApp) -> None:
@@ -65,3 +68,32 @@ def test_with_the_stock_login_every_route_asks_for_a_token(
     monkeypatch.setattr(settings, "MONAI_LABEL_AUTH_ENABLE", True)
     monkeypatch.setattr(auth, "from_token", refuse)
     assert answer(app, peer="192.168.1.7", host="mammo.hospital:8000") == 401
+
+
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:8000", "http://localhost:3000", "http://[::1]:8000"])
+def test_pages_of_this_machine_are_answered(app: BreastLabelApp, origin: str) -> None:
+    assert answer(app, origin=origin) == 200
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        "http://127.0.0.1.evil.example",
+        "http://localhost@evil.example",
+        "null",
+        "",
+        "http://[",
+    ],
+)
+def test_pages_from_elsewhere_are_not(app: BreastLabelApp, origin: str) -> None:
+    assert answer(app, origin=origin) == 403
+
+
+def test_a_page_elsewhere_cannot_start_a_training(app: BreastLabelApp) -> None:
+    server = build_server(app)
+    with TestClient(server, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50000)) as client:
+        refused = client.post("/train/ultrasound", json={}, headers={"Origin": "https://evil.example"})
+        assert refused.status_code == 403
+        assert "page from elsewhere" in refused.json()["detail"]
+        assert client.get("/train/", params={"check_if_running": True}).status_code == 404

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
@@ -37,7 +38,9 @@ class LocalOnly:
 
     MONAI Label binds to every network interface by default, and without a login whoever reaches the port
     may read images and change labels. The ``Host`` header is looked at too: a web page elsewhere can make
-    a browser on this machine send requests here under a name of its own (DNS rebinding).
+    a browser on this machine send requests here under a name of its own (DNS rebinding). So is ``Origin``,
+    which a browser sends with what a page asks for: without it, any page that a reader has open could start a
+    training or save a label here. Slicer and other programs send none.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -45,17 +48,26 @@ class LocalOnly:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 403."""
-        if scope["type"] == "http" and not self._is_local(scope):
-            answer = JSONResponse(
-                {
-                    "detail": "this server has no login and answers its own machine only; reach it through "
-                    f"an SSH tunnel or a proxy with a login, or set {ALLOW_REMOTE}=1 in a trusted network"
-                },
-                403,
+        reason = self._reason(scope) if scope["type"] == "http" else None
+        if reason is None:
+            await self._app(scope, receive, send)
+        else:
+            await JSONResponse({"detail": reason}, 403)(scope, receive, send)
+
+    @classmethod
+    def _reason(cls, scope: Scope) -> str | None:
+        """Why a request is refused; None where it is not."""
+        if not cls._is_local(scope):
+            return (
+                "this server has no login and answers its own machine only; reach it through "
+                f"an SSH tunnel or a proxy with a login, or set {ALLOW_REMOTE}=1 in a trusted network"
             )
-            await answer(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+        if not all(_is_local_origin(origin) for origin in Headers(scope=scope).getlist("origin")):
+            return (
+                "this server has no login and answers pages of its own machine only; a page from elsewhere "
+                "asked; use a viewer or a page served from this machine"
+            )
+        return None
 
     @staticmethod
     def _is_local(scope: Scope) -> bool:
@@ -66,3 +78,12 @@ class LocalOnly:
         host = Headers(scope=scope).get("host", "localhost")
         name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
         return is_local(name)
+
+
+def _is_local_origin(origin: str) -> bool:
+    """Whether an ``Origin`` header names this machine; ``null`` (a file, a sandboxed frame) does not."""
+    try:
+        host = urlsplit(origin).hostname
+    except ValueError:
+        return False
+    return host is not None and is_local(host)
