@@ -252,10 +252,9 @@ def _train(
     on_step: Callable[[int, int], None],
 ) -> Path:
     from breastlabel.networks import create_network
+    from breastlabel.training.augmentations import create_augmentation
     from breastlabel.training.run import fit_checkpoint
-    from breastlabel.transforms import Augmentation
 
-    augmentations = {"paper": Augmentation.paper, "strong": Augmentation.strong}
     arguments = dict(changes) if "name" in changes else {**chosen.network, **changes}
     torch.manual_seed(seed)
     return fit_checkpoint(
@@ -265,7 +264,7 @@ def _train(
         model="ultrasound",
         preparation=preparation,
         settings=dataclasses.replace(chosen.settings, seed=seed),
-        augmentation=None if chosen.augmentation is None else augmentations[chosen.augmentation](),
+        augmentation=create_augmentation(chosen.augmentation),
         output=folder,
         device=device,
         on_step=(on_step,),
