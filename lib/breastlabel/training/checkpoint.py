@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,6 +82,7 @@ def save_checkpoint(
     metrics: Mapping[str, Any] | None = None,
     half: bool = False,
     card: str | None = None,
+    add_files: Callable[[Path], None] | None = None,
 ) -> Path:
     """Write a checkpoint; the folder appears complete or not at all.
 
@@ -95,6 +96,7 @@ def save_checkpoint(
         metrics: figures by split.
         half: store weight matrices in 16 bits, half the size; they are used in 32 bits all the same.
         card: Markdown that the model card carries below what it says of every checkpoint.
+        add_files: called with the unfinished folder to write what else belongs to the checkpoint.
     """
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -122,6 +124,8 @@ def save_checkpoint(
     }
     (partial / "model.json").write_text(json.dumps(spec, indent=2) + "\n", encoding="utf-8")
     (partial / "MODEL_CARD.md").write_text(model_card(spec) + (card or ""), encoding="utf-8")
+    if add_files is not None:
+        add_files(partial)
     sync_files(partial)
     replace_folder(partial, folder)
     return folder
