@@ -68,6 +68,18 @@ def test_the_state_of_another_training_is_not_resumed(
         fit(tiny_network(), discs(6), None, settings=other, state_folder=tmp_path / "state")
 
 
+def test_a_training_from_another_start_is_not_resumed(
+    discs: Discs, tiny_network: Tiny, tmp_path: Path
+) -> None:
+    settings = dataclasses.replace(QUICK, epochs=1)
+    state = tmp_path / "state"
+    fit(tiny_network(), discs(6), None, settings=settings, state_folder=state, origin="a")
+    with pytest.raises(CheckpointError, match="another start"):
+        fit(tiny_network(), discs(6), None, settings=settings, state_folder=state, origin="b")
+    resumed = fit(tiny_network(), discs(6), None, settings=settings, state_folder=state, origin="a")
+    assert len(resumed.history) == 1
+
+
 def test_it_learns_outline_and_class(discs: Discs, tiny_network: Tiny) -> None:
     settings = dataclasses.replace(QUICK, epochs=25, learning_rate=1e-2, monitor="score")
     result = fit(tiny_network(dropout=0.0), discs(36), discs(18, seed=1), settings=settings)

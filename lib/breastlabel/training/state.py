@@ -56,8 +56,8 @@ def save_state(state: TrainerState, folder: Path, *, identity: str) -> None:
     """Write the state into ``folder``.
 
     Args:
-        identity: names what is trained on what (network, settings, data); a state of another identity
-            is not resumed.
+        identity: names what is trained on what (network, settings, data, origin); a state of another
+            identity is not resumed.
     """
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -92,7 +92,8 @@ def load_state(state: TrainerState, folder: Path, *, identity: str) -> bool:
     if numbers.pop("identity") != identity:
         raise CheckpointError(
             "the output folder must be empty or hold this very training, to go on with it; it holds one with "
-            "another network, other settings or other labels; give another --output or remove it"
+            "another start, another network, other settings or other labels; give another --output or remove "
+            "it"
         )
     tensors = load_file(folder / "state.safetensors")
     state.network.load_state_dict(_with_prefix(tensors, "network."))

@@ -79,6 +79,7 @@ def fit(
     augmentation: BatchAugmentation | None = None,
     device: str | None = None,
     state_folder: Path | None = None,
+    origin: str = "",
     on_epoch: Sequence[EpochCallback] = (),
     on_step: Sequence[StepCallback] = (),
 ) -> FitResult:
@@ -90,6 +91,8 @@ def fit(
         val: chooses the best epoch and stops early; without it the last epoch is kept.
         state_folder: where the state is kept after each epoch; a training that finds its own state
             there goes on with it.
+        origin: says what the arguments do not show of where the training comes from (start weights,
+            preparation, augmentation); a state of another origin is not resumed.
         on_epoch, on_step: called as the training goes on; an exception they raise ends it.
     """
     target = best_device(device)
@@ -99,7 +102,7 @@ def fit(
         network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
     state = TrainerState(network, optimizer)
-    identity = _identity(network, train, val, settings)
+    identity = _identity(network, train, val, settings, origin)
     if state_folder is not None:
         load_state(state, state_folder, identity=identity)
     loss = JointLoss(
@@ -268,8 +271,13 @@ def _monitored(figures: dict[str, float], settings: TrainingSettings, *, has_val
 
 
 def _identity(
-    network: HybridNetwork, train: TrainingArrays, val: TrainingArrays | None, settings: TrainingSettings
+    network: HybridNetwork,
+    train: TrainingArrays,
+    val: TrainingArrays | None,
+    settings: TrainingSettings,
+    origin: str,
 ) -> str:
     shapes = sorted((k, list(v.shape)) for k, v in network.state_dict().items())
-    what = [shapes, train.fingerprint(), None if val is None else val.fingerprint(), settings.config()]
+    validation = None if val is None else val.fingerprint()
+    what = [shapes, train.fingerprint(), validation, settings.config(), origin]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()
