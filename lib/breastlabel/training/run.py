@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -16,6 +17,7 @@ from breastlabel.imaging.atomic import restore_folder
 from breastlabel.networks import create_network
 from breastlabel.networks.base import HybridNetwork
 from breastlabel.training.arrays import Preparation, TrainingArrays
+from breastlabel.training.augmentations import create_augmentation
 from breastlabel.training.calibrate import choose_on_validation
 from breastlabel.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from breastlabel.training.curves import write_curves
@@ -25,7 +27,7 @@ from breastlabel.training.presets import preset as preset_of
 from breastlabel.training.settings import TrainingSettings
 from breastlabel.training.tracking import tracked_run
 from breastlabel.training.trainer import BatchAugmentation, EpochCallback, StepCallback, fit
-from breastlabel.transforms import Augmentation, preparation_from_config
+from breastlabel.transforms import preparation_from_config
 
 __all__ = ["fit_checkpoint", "prepare_split", "train"]
 
@@ -106,7 +108,7 @@ def train(
             model=model,
             preparation=preparation,
             settings=settings,
-            augmentation=_augmentation(chosen.augmentation),
+            augmentation=create_augmentation(chosen.augmentation),
             inference=start.spec["inference"] if start else chosen.inference,
             output=output,
             device=device,
@@ -135,11 +137,21 @@ def fit_checkpoint(
     """Fit a network on prepared arrays, calibrate it on ``val`` and write the checkpoint.
 
     Args:
-        provenance: what else the checkpoint should say of its training (sources, start).
+        provenance: what else the checkpoint should say of its training (sources). ``start_from``, the version
+            whose weights the network has, is also part of what a killed training must share to go on.
+
+    Raises:
+        CheckpointError: ``output`` holds something else, or a training from another start, preparation,
+            augmentation, network, settings or labels that was cut off.
     """
     restore_folder(output)
     _check_output(output)
     state = output / "state"
+    origin = {
+        "start_from": (provenance or {}).get("start_from"),
+        "preparation": preparation.config(),
+        "augmentation": None if augmentation is None else augmentation.config(),
+    }
     result = fit(
         network,
         train,
@@ -148,6 +160,7 @@ def fit_checkpoint(
         augmentation=augmentation,
         device=device,
         state_folder=state,
+        origin=json.dumps(origin, sort_keys=True),
         on_epoch=on_epoch,
         on_step=on_step,
     )
@@ -176,8 +189,8 @@ def fit_checkpoint(
         inference=inference,
         training=training,
         metrics={"val": choice.figures} if choice.figures else {},
+        add_files=lambda folder: write_curves(result.history, folder, best_epoch=result.best_epoch),
     )
-    write_curves(result.history, output, best_epoch=result.best_epoch)
     return output
 
 
@@ -209,10 +222,6 @@ def prepare_split(
     if first is None:
         return None
     return TrainingArrays.prepare(chain((first,), images), preparation, progress=count)
-
-
-def _augmentation(name: str | None) -> BatchAugmentation | None:
-    return None if name is None else {"paper": Augmentation.paper, "strong": Augmentation.strong}[name]()
 
 
 def _check_output(output: Path) -> None:
