@@ -17,6 +17,7 @@ from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastor
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from breastlabel.catalog import LABEL_SUFFIXES
+from breastlabel.catalog.models import is_plain_name
 from breastlabel.errors import NotFoundError
 from breastlabel.findings import LABEL_NAMES
 from breastlabel.imaging import IMAGE_SUFFIXES, LabelArray, image_stem, read_image, write_mask
@@ -267,7 +268,7 @@ class StudiesDatastore(LocalDatastore):
         source = Path(image_filename)
         suffix = source.name[len(image_stem(source)) :]
         image_id = image_id or image_stem(source)
-        if not _is_plain(image_id) or image_stem(image_id) != image_id:
+        if not is_plain_name(image_id) or image_stem(image_id) != image_id:
             raise BadRequestError(
                 "an image id must be a plain name without a suffix; got another; rename the image"
             )
@@ -352,12 +353,6 @@ class StudiesDatastore(LocalDatastore):
         else:
             write_bytes_atomically(path, data)
         self._config_ts = path.stat().st_mtime
-
-
-def _is_plain(name: str) -> bool:
-    return (
-        bool(name) and not name.startswith(".") and not any(c in name for c in "/\\\0") and name.isprintable()
-    )
 
 
 def _free(info: Mapping[str, Any]) -> dict[str, Any]:
