@@ -10,16 +10,10 @@ import numpy as np
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from breastlabel.errors import InvalidImageError
-from breastlabel.findings import result_json
-from breastlabel.imaging import FloatArray, LabelArray, LesionClass, Modality, read_image, write_image
+from breastlabel.imaging import FloatArray, Geometry, LabelArray, LesionClass, Modality, write_image
+from breastlabel.inference import Prediction
 from breastlabel.inference.gradcam import peak_in_lesion, thresholded_region
-from breastlabel.label.infer import (
-    Clock,
-    plain,
-    result_file,
-    result_suffix,
-    superpixels_of,
-)
+from breastlabel.label.infer import answer
 from breastlabel.label.options import DEVICES, Options
 from breastlabel.label.predictors import ChampionPredictors
 
@@ -47,7 +41,7 @@ class ExplainTask(InferTask):
         )
         self.model = model
         self.modality = modality
-        self._predictors = predictors
+        self.predictors = predictors
 
     def is_valid(self) -> bool:
         """True: without a checkpoint it is listed too, and says how to train one."""
@@ -60,31 +54,21 @@ class ExplainTask(InferTask):
             CheckpointError: nothing is trained yet.
             InvalidImageError: the image cannot be read.
         """
-        clock = Clock()
-        options = Options(request)
-        suffix = result_suffix(options)
-        asked = options.choice("explain_class", _CLASSES, "predicted")
+        asked = Options(request).choice("explain_class", _CLASSES, "predicted")
         explained = None if asked == "predicted" else LesionClass[asked.upper()]
-        predictor = self._predictors.predictor(
-            self.model, device=options.device(), superpixels=superpixels_of(options)
-        )
-        image = read_image(Path(request["image"]), modality=self.modality)
-        clock.lap("read")
-        prediction = predictor.predict(image, explain=True, explain_class=explained)
-        clock.lap("infer")
+        path, params = answer(self, request, write=self._write, explain=True, explain_class=explained)
+        # The file holds no label map, so nothing in it has these names.
+        del params["label_names"]
+        return path, params
+
+    def _write(self, path: Path, prediction: Prediction, geometry: Geometry) -> Mapping[str, Any]:
         if prediction.heat_map is None:
             raise InvalidImageError(f"a heat map is required; {self.model} made none; train another network")
-        with result_file(suffix) as path:
-            write_image(path, prediction.heat_map, geometry=image.geometry)
-        clock.lap("write")
-        params = {
-            **result_json(prediction, image),
+        write_image(path, prediction.heat_map, geometry=geometry)
+        return {
             "explained": None if prediction.explained is None else prediction.explained.label,
             **heat_map_params(prediction.heat_map, prediction.mask),
         }
-        # The file holds no label map, so nothing in it has these names.
-        del params["label_names"]
-        return str(path), plain({**params, "latencies": clock.laps()})
 
 
 def heat_map_params(heat_map: FloatArray, mask: LabelArray) -> dict[str, Any]:

@@ -7,14 +7,15 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from breastlabel.findings import LABEL_NAMES, result_json
-from breastlabel.imaging import Modality, read_image, write_mask
+from breastlabel.imaging import Geometry, Modality, read_image, write_mask
+from breastlabel.inference import Prediction
 from breastlabel.label.options import DEVICES, Options
 from breastlabel.label.predictors import ChampionPredictors
 
@@ -22,10 +23,10 @@ __all__ = [
     "MAX_PASSES",
     "Clock",
     "SegmentationTask",
+    "answer",
     "plain",
     "result_file",
     "result_suffix",
-    "superpixels_of",
 ]
 
 #: More stochastic passes change an uncertainty by less than its own error.
@@ -57,11 +58,11 @@ class SegmentationTask(InferTask):
         )
         self.model = model
         self.modality = modality
-        self._predictors = predictors
+        self.predictors = predictors
 
     def info(self) -> dict[str, Any]:
         """As MONAI Label's, and which version serves (None: nothing is trained yet)."""
-        return {**super().info(), "checkpoint_version": self._predictors.version(self.model)}
+        return {**super().info(), "checkpoint_version": self.predictors.version(self.model)}
 
     def is_valid(self) -> bool:
         """True: a task without a checkpoint is listed too, and says how to train one."""
@@ -74,26 +75,55 @@ class SegmentationTask(InferTask):
             CheckpointError: nothing is trained yet.
             InvalidImageError: the image cannot be read.
         """
-        clock = Clock()
-        options = Options(request)
-        suffix = result_suffix(options)
-        passes = options.integer("uncertainty_passes", 0, low=0, high=MAX_PASSES)
-        predictor = self._predictors.predictor(
-            self.model, device=options.device(), superpixels=superpixels_of(options)
-        )
-        image = read_image(Path(request["image"]), modality=self.modality)
-        clock.lap("read")
-        prediction = predictor.predict(image, uncertainty_passes=passes)
-        clock.lap("infer")
-        with result_file(suffix) as path:
-            write_mask(path, prediction.mask, geometry=image.geometry)
-        clock.lap("write")
-        params = result_json(prediction, image)
-        clock.lap("describe")
-        return str(path), plain({**params, "latencies": clock.laps()})
+        passes = Options(request).integer("uncertainty_passes", 0, low=0, high=MAX_PASSES)
+        return answer(self, request, write=_write_mask, uncertainty_passes=passes)
 
 
-def superpixels_of(options: Options) -> bool | None:
+class _PredictingTask(Protocol):
+    model: str
+    modality: Modality
+    predictors: ChampionPredictors
+
+
+def answer(
+    task: _PredictingTask,
+    request: Mapping[str, Any],
+    *,
+    write: Callable[[Path, Prediction, Geometry], Mapping[str, Any]],
+    **asked: Any,
+) -> tuple[str, dict[str, Any]]:
+    """Read the image that a request names, predict, write the result's file.
+
+    Args:
+        write: writes the result to a path and answers what is to be said of it beside `result_json`.
+        asked: arguments of `Predictor.predict`.
+
+    Returns:
+        File and parameters, with the seconds that each step took.
+    """
+    clock, options = Clock(), Options(request)
+    suffix = result_suffix(options)
+    predictor = task.predictors.predictor(
+        task.model, device=options.device(), superpixels=_superpixels_of(options)
+    )
+    image = read_image(Path(request["image"]), modality=task.modality)
+    clock.lap("read")
+    prediction = predictor.predict(image, **asked)
+    clock.lap("infer")
+    with result_file(suffix) as path:
+        said = write(path, prediction, image.geometry)
+    clock.lap("write")
+    params = {**result_json(prediction, image), **said}
+    clock.lap("describe")
+    return str(path), plain({**params, "latencies": clock.laps()})
+
+
+def _write_mask(path: Path, prediction: Prediction, geometry: Geometry) -> Mapping[str, Any]:
+    write_mask(path, prediction.mask, geometry=geometry)
+    return {}
+
+
+def _superpixels_of(options: Options) -> bool | None:
     """On, off, or None: as the checkpoint says."""
     return None if options.text("superpixels", "auto") == "auto" else options.flag("superpixels")
 
