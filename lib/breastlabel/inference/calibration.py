@@ -1,12 +1,11 @@
-"""Calibration of class probabilities, and the choice of thresholds, all on validation data.
+"""Calibration of class probabilities on validation data.
 
-Temperature scaling and the expected calibration error: Guo et al., On Calibration of Modern Neural
-Networks, ICML 2017, sections 4.2 and 2.
+Temperature scaling and reliability diagrams: Guo et al., On Calibration of Modern Neural Networks, ICML 2017,
+sections 4.2 and 2. The expected calibration error is in `breastlabel.evaluation.classification`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,11 +15,7 @@ from scipy.special import log_softmax, softmax
 
 __all__ = [
     "ReliabilityBins",
-    "ThresholdChoice",
     "apply_temperature",
-    "choose_class_threshold",
-    "choose_mask_threshold",
-    "expected_calibration_error",
     "fit_temperature",
     "negative_log_likelihood",
     "reliability_bins",
@@ -38,13 +33,6 @@ class ReliabilityBins(NamedTuple):
     confidence: npt.NDArray[np.float64]
     accuracy: npt.NDArray[np.float64]
     counts: npt.NDArray[np.int64]
-
-
-class ThresholdChoice(NamedTuple):
-    """A threshold and the figure that it reached on the data it was chosen on."""
-
-    threshold: float
-    value: float
 
 
 def apply_temperature(logits: Floats, temperature: float) -> npt.NDArray[np.float64]:
@@ -95,76 +83,3 @@ def reliability_bins(probabilities: Floats, labels: Ints, *, n_bins: int = 15) -
             accuracy=np.bincount(index, weights=correct, minlength=n_bins) / counts,
             counts=counts,
         )
-
-
-def expected_calibration_error(probabilities: Floats, labels: Ints, *, n_bins: int = 15) -> float:
-    """Mean gap between confidence and accuracy over the bins, weighted by their counts; NaN for N = 0."""
-    if len(labels) == 0:
-        return float("nan")
-    bins = reliability_bins(probabilities, labels, n_bins=n_bins)
-    gaps = np.where(bins.counts > 0, np.abs(bins.confidence - bins.accuracy), 0.0)
-    return float(np.sum(gaps * bins.counts) / len(labels))
-
-
-def choose_mask_threshold(
-    probabilities: Sequence[Floats],
-    masks: Sequence[npt.NDArray[np.generic]],
-    *,
-    grid: Sequence[float] = tuple(np.round(np.arange(0.1, 0.91, 0.05), 2)),
-) -> ThresholdChoice:
-    """The threshold of ``grid`` with the best mean Dice over the images that have a lesion.
-
-    Args:
-        probabilities: one (rows, cols) map an image, in [0, 1].
-        masks: the reference of each, nonzero in the lesion.
-
-    Returns:
-        The threshold nearest to 0.5 among the best, with its mean Dice; (0.5, NaN) where no image has
-        a lesion.
-    """
-    levels = np.asarray(grid, dtype=np.float64)
-    per_image = [
-        _dice_at_levels(np.asarray(p), np.asarray(m) != 0, levels)
-        for p, m in zip(probabilities, masks, strict=True)
-        if np.any(m)
-    ]
-    if not per_image:
-        return ThresholdChoice(0.5, float("nan"))
-    mean = np.mean(per_image, axis=0)
-    best = np.flatnonzero(mean >= mean.max() - 1e-9)
-    chosen = best[np.argmin(np.abs(levels[best] - 0.5))]
-    return ThresholdChoice(float(levels[chosen]), float(mean[chosen]))
-
-
-def choose_class_threshold(
-    scores: Floats, positives: npt.NDArray[np.bool_], *, sensitivity: float
-) -> ThresholdChoice:
-    """The highest threshold at which ``score >= threshold`` finds at least ``sensitivity`` of the positives.
-
-    Args:
-        scores: (N,), for example the probability of malignancy.
-        positives: (N,), true for the class asked about.
-        sensitivity: wanted, in (0, 1].
-
-    Returns:
-        The threshold and the sensitivity reached; ``ValueError`` where there is no positive.
-    """
-    if not 0.0 < sensitivity <= 1.0:
-        raise ValueError(f"sensitivity must lie in (0, 1]; got {sensitivity:g}")
-    ranked = np.sort(np.asarray(scores, dtype=np.float64)[np.asarray(positives, dtype=np.bool_)])[::-1]
-    if len(ranked) == 0:
-        raise ValueError("at least one positive is required to choose a threshold; got none")
-    needed = int(np.ceil(sensitivity * len(ranked) - 1e-9))
-    level = float(ranked[needed - 1])
-    return ThresholdChoice(level, float(np.mean(ranked >= level)))
-
-
-def _dice_at_levels(
-    probability: Floats, reference: npt.NDArray[np.bool_], levels: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    # Sorted values make each level one binary search instead of one pass over the image.
-    inside = np.sort(probability[reference])
-    every = np.sort(probability, axis=None)
-    overlap = len(inside) - np.searchsorted(inside, levels, side="left")
-    predicted = len(every) - np.searchsorted(every, levels, side="left")
-    return np.asarray(2.0 * overlap / (predicted + len(inside)))
