@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -9,9 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from breastlabel import champions
 from breastlabel.errors import CheckpointError, NotFoundError
 from breastlabel.networks.base import HybridNetwork
 from breastlabel.training import ModelRegistry, load_checkpoint, save_checkpoint
+from breastlabel.training import registry as registry_module
 from breastlabel.training.promotion import challenge
 from breastlabel.transforms import UltrasoundPreparation
 
@@ -179,3 +182,75 @@ def test_the_weights_are_on_the_disk_before_they_are_a_version(
         version = registry.add("ultrasound", checkpoint)
     folder = registry.versions("ultrasound")[version]
     assert {(folder / name).stat().st_ino for name in ("model.safetensors", "model.json")} <= set(synced)
+
+
+def test_files_beside_the_weights_appear_with_them(save: Save, tmp_path: Path) -> None:
+    seen: list[bool] = []
+
+    def add_files(folder: Path) -> None:
+        seen.append((tmp_path / "checkpoint").exists())
+        (folder / "history.json").write_text("[]")
+
+    folder = save(add_files=add_files)
+    assert seen == [False]
+    assert (folder / "history.json").read_text() == "[]"
+
+
+class _KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_kill_during_a_promotion_does_not_prevent_the_way_back(
+    save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    """Before the alias changes, or right after."""
+    registry = ModelRegistry(tmp_path / "studies")
+    a, b, c = (registry.add("ultrasound", save(name)) for name in ("a", "bb", "ccc"))
+    registry.promote("ultrasound", a)
+    registry.promote("ultrasound", b)
+    set_alias = registry_module.set_alias
+
+    def killed(path: Path, version: str) -> None:
+        if late:
+            set_alias(path, version)
+        raise _KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry_module, "set_alias", killed)
+        with pytest.raises(_KilledError):
+            registry.promote("ultrasound", c)
+    assert registry.champion_version("ultrasound") == (c if late else b)
+    if late:
+        assert registry.rollback("ultrasound") == b
+    assert registry.rollback("ultrasound") == a
+
+
+def test_the_shipped_champion_serves_where_an_update_took_the_chosen_one(
+    save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A site that had gone back to the shipped champion of an earlier package."""
+    shipped = tmp_path / "package"
+    shipped.mkdir()
+    monkeypatch.setattr(champions, "FOLDER", shipped)
+    save("package/ultrasound")
+    registry = ModelRegistry(tmp_path / "studies")
+    old = registry.champion_version("ultrasound")
+    assert old is not None
+    registry.promote("ultrasound", old)
+    shutil.rmtree(shipped / "ultrasound")
+    assert not list(registry.versions("ultrasound"))
+    with pytest.raises(CheckpointError, match="gone or damaged"):
+        registry.champion("ultrasound")
+    shutil.move(save("new"), shipped / "ultrasound")
+    with caplog.at_level(logging.WARNING):
+        new = registry.champion_version("ultrasound")
+        assert registry.champion("ultrasound") == shipped / "ultrasound"
+    assert new not in (None, old)
+    assert [str(old) in record.getMessage() for record in caplog.records] == [True]
+    # A site's own checkpoint that is there and damaged is an error as before.
+    own = registry.add("ultrasound", save("of-this-site"))
+    registry.promote("ultrasound", own)
+    (registry.versions("ultrasound")[own] / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="gone or damaged"):
+        registry.champion("ultrasound")

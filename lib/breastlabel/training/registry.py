@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -15,6 +16,8 @@ from breastlabel.training.checkpoint import read_spec, set_alias
 
 __all__ = ["ModelRegistry", "site_folder"]
 
+_log = logging.getLogger(__name__)
+
 
 def site_folder(studies: Path) -> Path:
     """Where a site keeps what it makes: ``BREASTLABEL_HOME``, else ``.breastlabel`` in its studies."""
@@ -25,7 +28,9 @@ def site_folder(studies: Path) -> Path:
 class ModelRegistry:
     """Versions of each model, and which one is the champion.
 
-    A site that has trained nothing serves the champion that ships with the package.
+    A site that has trained nothing serves the champion that ships with the package. So does one whose
+    champion is gone altogether, as after an update that ships another version than the one that was chosen; a
+    champion that is there and damaged is an error instead.
 
     Args:
         studies: the studies folder; None for the shipped champions alone.
@@ -33,6 +38,7 @@ class ModelRegistry:
 
     def __init__(self, studies: Path | None) -> None:
         self.root = None if studies is None else site_folder(Path(studies)) / "checkpoints"
+        self._missed: set[str] = set()
 
     def models(self) -> list[str]:
         """Names of the models that have a champion or a version here."""
@@ -61,17 +67,29 @@ class ModelRegistry:
             CheckpointError: there is none; the message says how to train one.
         """
         alias = self._alias(model)
+        shipped = champions.FOLDER / model
+        has_shipped = (shipped / "model.json").is_file()
         if alias is not None and alias.is_file():
-            version = json.loads(alias.read_text(encoding="utf-8"))["version"]
+            version = str(json.loads(alias.read_text(encoding="utf-8"))["version"])
             folder = self.versions(model).get(version)
             if folder is not None:
                 return folder
-            raise CheckpointError(
-                f"the champion of {model} must be whole; version {version} is gone or damaged; choose "
-                f"another with 'breastlabel models promote {model} VERSION --studies DIR'"
-            )
-        shipped = champions.FOLDER / model
-        if (shipped / "model.json").is_file():
+            if alias.with_name(version).exists() or not has_shipped:
+                raise CheckpointError(
+                    f"the champion of {model} must be whole; version {version} is gone or damaged; choose "
+                    f"another with 'breastlabel models promote {model} VERSION --studies DIR'"
+                )
+            # Once: the server looks at every request.
+            if version not in self._missed:
+                self._missed.add(version)
+                _log.warning(
+                    "version %s, the champion of %s, is gone; the one that ships with the package serves; "
+                    "choose with 'breastlabel models promote %s VERSION --studies DIR'",
+                    version,
+                    model,
+                    model,
+                )
+        if has_shipped:
             return shipped
         raise CheckpointError(
             f"a trained checkpoint of {model} is required; there is none here; train one with "
@@ -111,10 +129,14 @@ class ModelRegistry:
         assert alias is not None
         alias.parent.mkdir(parents=True, exist_ok=True)
         previous = self.champion_version(model)
-        set_alias(alias, version)
+        # First: a champion whose predecessor nobody noted could not be taken back after a kill. `rollback`
+        # passes over a note of a promotion that a kill prevented.
         if previous is not None and previous != version:
-            with open(alias.with_name("history.jsonl"), "a", encoding="utf-8") as history:
-                history.write(json.dumps({"from": previous, "to": version}) + "\n")
+            history = alias.with_name("history.jsonl")
+            lines = history.read_bytes() if history.is_file() else b""
+            line = json.dumps({"from": previous, "to": version}) + "\n"
+            write_bytes_atomically(history, lines + line.encode())
+        set_alias(alias, version)
 
     def rollback(self, model: str) -> str:
         """Go back to the champion before the present one and return its version.
@@ -125,6 +147,9 @@ class ModelRegistry:
         root = self._site_root()
         history = root / model / "history.jsonl"
         lines = history.read_text(encoding="utf-8").splitlines() if history.is_file() else []
+        present = self.champion_version(model)
+        while lines and json.loads(lines[-1])["from"] == present:
+            lines.pop()
         if not lines:
             raise NotFoundError(f"an earlier champion of {model} is required; there is none to go back to")
         previous = str(json.loads(lines[-1])["from"])
