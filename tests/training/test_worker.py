@@ -18,7 +18,7 @@ import pytest
 from breastlabel.catalog import Catalog
 from breastlabel.datasets.phantoms import write_phantom_studies
 from breastlabel.errors import CheckpointError, StudiesError, UnknownNameError
-from breastlabel.training import ModelRegistry, load_checkpoint
+from breastlabel.training import ModelRegistry, load_checkpoint, run
 from breastlabel.training.promotion import MARGIN, challenge
 from breastlabel.training.run import prepare_split, train
 from breastlabel.training.worker import run_job
@@ -134,6 +134,75 @@ def test_a_job_that_cannot_be_done_says_why(tmp_path: Path) -> None:
     (job / "job.json").write_text(json.dumps(asked))
     assert run_job(job) == 1
     assert "labelled image in the train split is required" in _status(job)["message"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("mueller-hanna-1961.png is odd"), "ValueError at "),
+        (
+            OSError(28, "No space left on device", "mueller-hanna-1961.png"),
+            "OSError (No space left on device) at ",
+        ),
+    ],
+)
+def test_an_unexpected_error_is_told_without_names(
+    studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+    error: Exception, said: str,
+) -> None:  # fmt: skip
+    def failing(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(run, "train", failing)
+    job = tmp_path / "job"
+    job.mkdir()
+    (job / "job.json").write_text(json.dumps({"model": "ultrasound", "studies": str(studies)}))
+    assert run_job(job) == 1
+    status, log = _status(job), "".join(capfd.readouterr())
+    assert status["state"] == "failed"
+    assert said in status["message"]
+    assert __name__ in status["message"]
+    assert said in log
+    assert "mueller" not in log + status["message"]
+
+
+def test_a_job_that_starts_again_keeps_its_start(studies: Path, tmp_path: Path) -> None:
+    """Though another champion serves by then; else its state would not fit or, worse, be taken for it."""
+    registry = ModelRegistry(studies)
+    before = registry.champion_version("ultrasound")
+    job = tmp_path / "job"
+    job.mkdir()
+    asked = {
+        "model": "ultrasound",
+        "studies": str(studies),
+        "preset": "tiny",
+        "epochs": 1,
+        "promote": "never",
+    }
+    (job / "job.json").write_text(json.dumps(asked))
+    assert run_job(job) == 0
+    registry.promote("ultrasound", load_checkpoint(job / "checkpoint").version)
+    assert run_job(job) == 0
+    assert load_checkpoint(job / "checkpoint").spec["training"]["start_from"] == before
+
+
+def test_a_training_from_another_checkpoint_does_not_go_on_with_a_killed_one(
+    studies: Path, tmp_path: Path
+) -> None:
+    champion = ModelRegistry(studies).champion("ultrasound")
+    other = train("ultrasound", studies, output=tmp_path / "other", preset="tiny", epochs=1, seed=7)
+
+    def killed(figures: dict[str, float]) -> None:
+        raise InterruptedError
+
+    output = tmp_path / "out"
+    arguments: dict[str, Any] = {"output": output, "preset": "tiny", "epochs": 2}
+    with pytest.raises(InterruptedError):
+        train("ultrasound", studies, start_from=champion, on_epoch=(killed,), **arguments)
+    with pytest.raises(CheckpointError, match="another start"):
+        train("ultrasound", studies, start_from=other, **arguments)
+    train("ultrasound", studies, start_from=champion, **arguments)
+    assert [h["epoch"] for h in json.loads((output / "history.json").read_text())] == [1, 2]
 
 
 def test_a_worse_challenger_is_refused_and_kept(studies: Path, tmp_path: Path) -> None:

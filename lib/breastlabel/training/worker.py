@@ -16,12 +16,12 @@ import json
 import os
 import signal
 import sys
-import traceback
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from breastlabel.errors import BreastLabelError
+from breastlabel.imaging.atomic import write_bytes_atomically
 
 __all__ = ["CancelledError", "main", "run_job"]
 
@@ -58,12 +58,24 @@ def run_job(job: Path) -> int:
         status.update(state="failed", message=str(error))
         return 1
     except Exception as error:
-        # The log is the engineer's; the status, which the viewer shows, says what happened in one line.
-        traceback.print_exc()
-        status.update(state="failed", message=f"{type(error).__name__}: {error}; see the job's log.txt")
+        what = _described(error)
+        print(what, file=sys.stderr)
+        status.update(state="failed", message=what)
         return 1
     status.update(state="done", progress=1.0, message=message)
     return 0
+
+
+def _described(error: Exception) -> str:
+    """What went wrong and where, without the error's own text: that may name a file, and a file a patient."""
+    frame, line = None, 0
+    trace = error.__traceback__
+    while trace is not None:
+        frame, line, trace = trace.tb_frame, trace.tb_lineno, trace.tb_next
+    where = "unknown" if frame is None else f"{frame.f_globals.get('__name__', 'unknown')}:{line}"
+    # Of the system's errors the reason is a fixed text, such as "No space left on device".
+    reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+    return f"{type(error).__name__}{reason} at {where}"
 
 
 def _train(job: Path, asked: dict[str, Any], status: _Status) -> str:
@@ -84,6 +96,9 @@ def _train(job: Path, asked: dict[str, Any], status: _Status) -> str:
         start = None if asked["from"] is None else Path(asked["from"])
     else:
         start = registry.champion(model) if registry.has_champion(model) else None
+        # Kept: a job that is started again goes on from the same champion, whichever serves by then.
+        asked = {**asked, "from": None if start is None else str(start)}
+        write_bytes_atomically(job / "job.json", (json.dumps(asked) + "\n").encode())
     epochs_done = 0
 
     def on_progress(what: str, done: int, total: int) -> None:
@@ -145,7 +160,12 @@ def main(arguments: list[str] | None = None) -> int:
     job = parser.parse_args(arguments).job
     signal.signal(signal.SIGTERM, _cancel)
     signal.signal(signal.SIGINT, _cancel)
-    return run_job(job)
+    try:
+        return run_job(job)
+    except Exception as error:
+        # The status itself could not be written.
+        print(_described(error), file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":
