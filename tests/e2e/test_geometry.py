@@ -89,3 +89,10 @@ def test_sizes_of_findings_are_in_millimetres_where_spacing_is_known(server: Ser
     for kind, unit in (("kind-nrrd", [0.3, 0.2]), ("kind-dicom", [0.25, 0.25]), ("kind-grey", None)):
         _, params = server.client().infer("ultrasound", kind, {})
         assert params["image"]["spacing_mm"] == (unit if unit is None else pytest.approx(unit))
+        length, area = ("px", "px2") if unit is None else ("mm", "mm2")
+        assert params["findings"]
+        for finding in params["findings"]:
+            assert (finding["length_unit"], finding["area_unit"]) == (length, area)
+            # The number is in that unit too: an ellipse of these axes has about the finding's area.
+            ellipse = np.pi / 4 * finding["long_axis"] * finding["short_axis"]
+            assert finding["area"] == pytest.approx(ellipse, rel=0.5)
