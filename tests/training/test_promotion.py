@@ -77,7 +77,7 @@ def test_a_challenger_that_only_outlines_as_well_is_refused(
         assert decision.auc_n == 36
         assert f"malignant AUC is worse by more than {AUC_MARGIN}" in decision.reason
     else:
-        assert decision.champion_auc is decision.challenger_auc is decision.auc_difference is None
+        assert (decision.champion_auc, decision.challenger_auc, decision.auc_difference) == (None,) * 3
         assert "AUC" not in decision.reason
 
 

@@ -18,7 +18,7 @@ import pytest
 from breastlabel.catalog import Catalog
 from breastlabel.datasets.phantoms import write_phantom_studies
 from breastlabel.errors import CheckpointError, StudiesError, UnknownNameError
-from breastlabel.training import ModelRegistry, load_checkpoint, run
+from breastlabel.training import ModelRegistry, checkpoint, load_checkpoint, run
 from breastlabel.training.promotion import MARGIN, challenge
 from breastlabel.training.run import prepare_split, train
 from breastlabel.training.worker import run_job
@@ -203,6 +203,22 @@ def test_a_training_from_another_checkpoint_does_not_go_on_with_a_killed_one(
         train("ultrasound", studies, start_from=other, **arguments)
     train("ultrasound", studies, start_from=champion, **arguments)
     assert [h["epoch"] for h in json.loads((output / "history.json").read_text())] == [1, 2]
+
+
+def test_a_checkpoint_that_is_there_has_its_history(
+    studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace_folder = checkpoint.replace_folder
+
+    def killed_after(new: Path, folder: Path) -> None:
+        replace_folder(new, folder)
+        raise InterruptedError
+
+    monkeypatch.setattr(checkpoint, "replace_folder", killed_after)
+    with pytest.raises(InterruptedError):
+        train("ultrasound", studies, output=tmp_path / "out", preset="tiny", epochs=1)
+    load_checkpoint(tmp_path / "out")
+    assert len(json.loads((tmp_path / "out" / "history.json").read_text())) == 1
 
 
 def test_a_worse_challenger_is_refused_and_kept(studies: Path, tmp_path: Path) -> None:
