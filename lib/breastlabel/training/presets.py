@@ -61,7 +61,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
             augmentation="paper",
             inference={"superpixels": True},
         ),
-        # The shipped champion's recipe: scripts/train-champion.
+        # The shipped champion's first stage; scripts/train-champion goes on at 256 x 256.
         "default": Preset(
             network={"name": "ultrasound", **EFFICIENT_ULTRASOUND},
             # Letterboxed: taller than wide is a sign of malignancy, and stretching would blur it.
