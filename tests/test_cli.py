@@ -343,3 +343,18 @@ def test_a_mammogram_is_refused_by_the_ultrasound_model(checkpoint, tmp_path, ca
     assert main(["predict", "ultrasound", str(tmp_path / "view.dcm"), *_to(checkpoint, out)]) == 1
     assert "modality US is required" in error_line(capsys)
     assert list(out.iterdir()) == []
+
+
+def test_ablate_hands_its_options_on(studies, tmp_path, monkeypatch):
+    asked = {}
+
+    def ablate(folder, output, **options):
+        asked.update(options)
+        return {"rows": []}
+
+    monkeypatch.setattr("breastlabel.evaluation.ablation.ablate_ultrasound", ablate)
+    options = ["--seeds", "2", "--epochs", "3", "--size", "64", "--minutes", "2"]
+    command = ["ablate", "ultrasound", "--studies", str(studies), "--output", str(tmp_path / "o"), *options]
+    assert main(command) == 0
+    assert list(asked["seeds"]) == [0, 1]
+    assert (asked["epochs"], asked["size"], asked["time_limit"], asked["preset"]) == (3, 64, 120, "paper")

@@ -88,6 +88,12 @@ def ablate(
         int | None,
         typer.Option("--epochs", min=1, help="At most this many; else the preset's.", show_default=False),
     ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            "--size", metavar="N", min=32, help="Rows and columns of the prepared images.", show_default=False
+        ),
+    ] = None,
     preset: Annotated[
         str, typer.Option("--preset", help="What all rows have in common: paper, default or tiny.")
     ] = "paper",
@@ -117,6 +123,7 @@ def ablate(
             output,
             seeds=range(seeds),
             epochs=epochs,
+            size=size,
             preset=preset,
             device=device,
             time_limit=None if minutes is None else minutes * 60,
