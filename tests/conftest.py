@@ -4,3 +4,5 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("BREASTLABEL_TRACKING", "off")
+
+pytest_plugins = ["tests.postgres"]
