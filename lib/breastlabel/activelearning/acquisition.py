@@ -245,7 +245,7 @@ class ClaspPE(Acquisition):
 
     stratified: float = 0.66
     first_beta: float = 1.0
-    last_beta: float = 40.0
+    last_beta: float = 100.0
     background: int | None = None
 
     @property

@@ -3,17 +3,18 @@
 Reference: Lueth et al., Finally Outshining the Random Baseline: A Simple and Effective Solution for Active
 Learning in 3D Biomedical Imaging, TMLR 2026, arXiv:2601.13677, and the authors' code, MIC-DKFZ/nnActive.
 
-Taken from there: 66 % of the budget is stratified over classes, in equal parts, and the rest is asked of
-the whole pool (README; ``ratio_fg = 0.66``). The score of an image for class c is its predictive entropy
-times the predicted probability of c, that of the whole pool the entropy alone. Each is perturbed on the log
-scale, log s + Gumbel(0, 1/beta). The noise decreases over the rounds, exponentially in the variant taken
-here, so that early batches are diverse and late ones exploit. Budget that does not divide evenly goes to
-classes drawn at random.
+Taken from their code (the strategy ``class_power_pe66_exp``, which their figures name ClaSP PE): 66 % of the
+budget is stratified over classes, in equal parts, and the rest is asked of the whole pool
+(``ratio_fg = 0.66``). The score of an image for class c is its predictive entropy times the predicted
+probability of c, that of the whole pool the entropy alone. Each is perturbed on the log scale,
+log s + Gumbel(0, 1/beta). Beta is 1 at the first query and rises exponentially towards 100
+(``exponential_schedule(query_steps, 1, 100)``), so that early batches are diverse and late ones exploit.
+Budget that does not divide evenly goes to classes drawn at random.
 
-Read by us, because we found no text that says it: beta itself rises geometrically, from 1 in the first round
-to 40 in the last (the smallest and largest power that the authors' code tries elsewhere). And differing from
-there: they query patches of volumes and leave the background out of the classes; we query images, and a
-normal image is a class of its own, so all classes take part unless ``background`` names one that does not.
+Read by us, because we found the call but not the body of that function: exponential means geometric, equal
+factors from round to round, and the last round has the full 100. Differing from there: they query patches of
+volumes and leave the background out of the classes; we query images, and a normal image is a class of its
+own, so all classes take part unless ``background`` names one that does not.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def class_shares(
     return {c: each + (place < over) for place, c in enumerate(order)}
 
 
-def scheduled_beta(round_index: int, n_rounds: int, *, first: float = 1.0, last: float = 40.0) -> float:
+def scheduled_beta(round_index: int, n_rounds: int, *, first: float = 1.0, last: float = 100.0) -> float:
     """Geometric from ``first`` in round 0 to ``last`` in round ``n_rounds - 1``; a single round is first."""
     if n_rounds < 2:
         return first
