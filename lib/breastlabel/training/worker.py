@@ -11,84 +11,31 @@ folder; absent: the champion if there is one; null: from random weights), ``seed
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from breastlabel.errors import BreastLabelError
 from breastlabel.imaging.atomic import write_bytes_atomically
+from breastlabel.jobs import Status, main_of, run_worker
+from breastlabel.jobs.resources import limit_torch
 
-__all__ = ["CancelledError", "main", "run_job"]
-
-
-class CancelledError(Exception):
-    """The training was asked to end."""
-
-
-class _Status:
-    """The job's ``status.json``, replaced as a whole each time."""
-
-    def __init__(self, job: Path) -> None:
-        self.path = job / "status.json"
-        self.values: dict[str, Any] = {"state": "running", "pid": os.getpid(), "progress": 0.0}
-
-    def update(self, **values: Any) -> None:
-        self.values |= values
-        partial = self.path.with_name("status.json.partial")
-        partial.write_text(json.dumps(self.values) + "\n", encoding="utf-8")
-        os.replace(partial, self.path)
+__all__ = ["main", "run_job"]
 
 
 def run_job(job: Path) -> int:
-    """Do the job in a folder; the exit code says how it ended: 0 done, 1 failed, 3 cancelled."""
-    status = _Status(job)
-    status.update(message="starting")
-    try:
-        asked = json.loads((job / "job.json").read_text(encoding="utf-8"))
-        message = _train(job, asked, status)
-    except CancelledError:
-        status.update(state="cancelled", message="cancelled; the champion is unchanged")
-        return 3
-    except BreastLabelError as error:
-        status.update(state="failed", message=str(error))
-        return 1
-    except Exception as error:
-        what = _described(error)
-        print(what, file=sys.stderr)
-        status.update(state="failed", message=what)
-        return 1
-    status.update(state="done", progress=1.0, message=message)
-    return 0
+    """Do the job in a folder; the exit code says how it ended, see `breastlabel.jobs.run_worker`."""
+    return run_worker(job, _train)
 
 
-def _described(error: Exception) -> str:
-    """What went wrong and where, without the error's own text: that may name a file, and a file a patient."""
-    frame, line = None, 0
-    trace = error.__traceback__
-    while trace is not None:
-        frame, line, trace = trace.tb_frame, trace.tb_lineno, trace.tb_next
-    where = "unknown" if frame is None else f"{frame.f_globals.get('__name__', 'unknown')}:{line}"
-    # Of the system's errors the reason is a fixed text, such as "No space left on device".
-    reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
-    return f"{type(error).__name__}{reason} at {where}"
-
-
-def _train(job: Path, asked: dict[str, Any], status: _Status) -> str:
+def _train(asked: dict[str, Any], status: Status) -> str:
+    job = status.folder
     # Imported here so that the status says "starting" while torch loads.
-    import torch
-
     from breastlabel.training.promotion import challenge
     from breastlabel.training.registry import ModelRegistry, site_folder
     from breastlabel.training.run import train
 
-    if "OMP_NUM_THREADS" not in os.environ:
-        # The server beside this worker keeps a core for its readers' requests.
-        torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
+    limit_torch(device=asked.get("device"))
     model, studies = str(asked["model"]), Path(asked["studies"])
     registry = ModelRegistry(studies)
     start: Path | None
@@ -102,11 +49,8 @@ def _train(job: Path, asked: dict[str, Any], status: _Status) -> str:
     epochs_done = 0
 
     def on_progress(what: str, done: int, total: int) -> None:
-        if what != "training":
-            status.update(message=what)
-            return
-        epochs = status.values.get("epochs") or 1
-        status.update(message=what, progress=round(min((epochs_done + done / total) / epochs, 1.0), 4))
+        at = epochs_done + done / total if what == "training" else 0.0
+        status.report(what, at / epochs)
 
     def on_epoch(figures: dict[str, float]) -> None:
         nonlocal epochs_done
@@ -149,23 +93,9 @@ def _epochs(asked: dict[str, Any], model: str, start: Path | None) -> int:
     return (chosen.fine_tuning if start else chosen.settings).epochs
 
 
-def _cancel(signum: int, frame: FrameType | None) -> None:
-    raise CancelledError
-
-
 def main(arguments: list[str] | None = None) -> int:
     """The worker's command line."""
-    parser = argparse.ArgumentParser(description="Train a model as a job folder says.")
-    parser.add_argument("--job", type=Path, required=True, help="folder with job.json")
-    job = parser.parse_args(arguments).job
-    signal.signal(signal.SIGTERM, _cancel)
-    signal.signal(signal.SIGINT, _cancel)
-    try:
-        return run_job(job)
-    except Exception as error:
-        # The status itself could not be written.
-        print(_described(error), file=sys.stderr)
-        return 1
+    return main_of(_train, description="Train a model as a job folder says.", arguments=arguments)
 
 
 if __name__ == "__main__":
