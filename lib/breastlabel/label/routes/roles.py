@@ -1,4 +1,4 @@
-"""Who may call a route, where a login is on: MONAI Label's own roles."""
+"""Who may call a route, where a login is on: MONAI Label's own roles. Each also notes who calls."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from fastapi import Depends
 from monailabel.config import settings
 from monailabel.endpoints.user.auth import RBAC
 
+from breastlabel.label.caller import identify
+
 __all__ = ["ADMIN", "ANNOTATOR", "USER"]
 
-USER: list[Any] = [Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))]
-ANNOTATOR: list[Any] = [Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))]
-ADMIN: list[Any] = [Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ADMIN))]
+USER: list[Any] = [Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER)), Depends(identify)]
+ANNOTATOR: list[Any] = [Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR)), Depends(identify)]
+ADMIN: list[Any] = [Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ADMIN)), Depends(identify)]
