@@ -31,7 +31,7 @@ from breastlabel.activelearning.pool import Floats, PoolError, PoolOutputs
 from breastlabel.activelearning.stochastic import Perturbation
 from breastlabel.errors import UnknownNameError
 
-__all__ = ["ACQUISITIONS", "create_acquisition", "select"]
+__all__ = ["ACQUISITIONS", "DEFAULT_STRATEGY", "create_acquisition", "select"]
 
 ACQUISITIONS: dict[str, Acquisition] = {
     "random": Random(),
@@ -57,6 +57,9 @@ ACQUISITIONS: dict[str, Acquisition] = {
     "bald-and-mask": RankSum((BALD, MASK_DISAGREEMENT), (0.5, 0.5)),
 }
 """Each with its usual options; ``.needs`` says what the pool must hold."""
+
+DEFAULT_STRATEGY = "random"
+"""What is asked next where nobody says how; see docs/concepts/simulation.md for the evidence."""
 
 
 def create_acquisition(name: str, **options: Any) -> Acquisition:
