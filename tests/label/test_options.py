@@ -52,3 +52,11 @@ def test_any_gpu_that_is_asked_for_means_one_where_there_is_one(value: Any, devi
 def test_an_unknown_device_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="device must be one of auto, cpu, cuda; got 'tpu'"):
         Options({"device": "tpu"}).device()
+
+
+def test_a_number_is_finite_and_within_its_range() -> None:
+    assert Options({"n": ["2.5"]}).number("n", low=0, high=9) == 2.5
+    assert Options({"n": ""}).number("n", low=0, high=9) is None
+    for value in (-1, "x", float("nan"), "inf", {}):
+        with pytest.raises(BadRequestError, match="n must be a number from 0 to 9; got"):
+            Options({"n": value}).number("n", low=0, high=9)

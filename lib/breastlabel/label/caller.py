@@ -46,7 +46,8 @@ class Caller:
         return _short(Options(options).text("client_id")) or stand_in
 
 
-_CALLER: ContextVar[Caller] = ContextVar("breastlabel_caller", default=Caller())
+_NOBODY = Caller()
+_CALLER: ContextVar[Caller] = ContextVar("breastlabel_caller", default=_NOBODY)
 
 
 def caller() -> Caller:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -93,3 +94,20 @@ class Options:
         if number != whole or not low <= whole <= high:
             raise BadRequestError(f"{name} must be a whole number from {low} to {high}; got '{value}'")
         return whole
+
+    def number(self, name: str, *, low: float, high: float) -> float | None:
+        """A finite number in ``low`` to ``high``, None where it is not given.
+
+        Raises:
+            BadRequestError: anything else.
+        """
+        value = self._get(name)
+        if value is None or value == "":
+            return None
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if not low <= number <= high:
+            raise BadRequestError(f"{name} must be a number from {low:g} to {high:g}; got '{value}'")
+        return number
