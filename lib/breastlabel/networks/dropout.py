@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 from breastlabel.networks.base import HybridNetwork, HybridOutput
 
-__all__ = ["dropout_modules", "set_dropout", "stochastic_passes"]
+__all__ = ["SampledAnswers", "SampledNetworks", "dropout_modules", "set_dropout", "stochastic_passes"]
 
 _KINDS = (nn.Dropout, nn.Dropout2d)
 
@@ -49,3 +51,96 @@ def stochastic_passes(network: HybridNetwork, image: Tensor, passes: int) -> lis
         for layer, training in states:
             layer.train(training)
     return outputs
+
+
+class SampledAnswers(NamedTuple):
+    """What a network and T networks drawn from it answer for a batch.
+
+    Attributes:
+        plain: without dropout.
+        samples: of each drawn network.
+        features: of `HybridNetwork.encode`, which all have in common.
+    """
+
+    plain: HybridOutput
+    samples: list[HybridOutput]
+    features: list[Tensor]
+
+
+class SampledNetworks:
+    """T networks drawn from one by dropout, each the same for every image that it is shown.
+
+    A pass of Monte Carlo dropout is a draw of one network (Gal and Ghahramani 2016). Where each image draws
+    its own, the draws add noise to the comparison of images. Where all images share them, as here, the noise
+    is common to all, and what is said of an image does not depend on its batch (consistent dropout: Kirsch,
+    van Amersfoort and Gal, BatchBALD, NeurIPS 2019, section 4).
+
+    The dropout layers are those of `stochastic_passes`, each drops with the same odds, and here too only what
+    lies behind the first of them is repeated.
+
+    Args:
+        network: in eval mode, and left so.
+        passes: T; 0 for the plain answer alone.
+        seed: of the draws, which are the same on every device; the caller's random state is left alone.
+    """
+
+    def __init__(self, network: HybridNetwork, passes: int, *, seed: int = 0) -> None:
+        self._network = network
+        self._passes = passes
+        self._seed = seed
+        self._layers = dropout_modules(network)
+        self._masks: dict[tuple[int, torch.Size], Tensor] = {}
+        self._pass: int | None = None
+        self._dropouts_met = 0
+
+    @torch.inference_mode()
+    def __call__(self, image: Tensor) -> SampledAnswers:
+        """Encode once, then answer without dropout and T times with.
+
+        Args:
+            image: (B, 1, H, W).
+
+        Raises:
+            InvalidImageError: the network cannot run on images of this shape.
+        """
+        network = self._network
+        network.check_input(image)
+        hooks = [layer.register_forward_hook(self._drop) for layer in self._layers]
+        try:
+            features = network.encode(image)
+            texture = network.describe(image)
+            self._dropouts_met = 0
+            decoded = network.decode(features)
+            inside_decoder = self._dropouts_met > 0
+            plain = network.heads(decoded, features[-1], image, texture=texture)
+            samples = []
+            for index in range(self._passes):
+                self._pass = index
+                if inside_decoder:
+                    decoded = network.decode(features)
+                samples.append(network.heads(decoded, features[-1], image, texture=texture))
+        finally:
+            self._pass = None
+            for hook in hooks:
+                hook.remove()
+        return SampledAnswers(plain, samples, features)
+
+    def _drop(self, layer: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+        """A dropout layer in eval mode gives its input back; in a pass the draw is applied to it."""
+        self._dropouts_met += 1
+        return None if self._pass is None else output * self._mask(layer, output)[self._pass]
+
+    def _mask(self, layer: nn.Module, output: Tensor) -> Tensor:
+        """(T, 1, ...): what the T networks multiply the layer's output (B, ...) by."""
+        place = self._layers.index(layer)
+        # Whole channels of a map, else single values.
+        shape = output.shape[1:2] if isinstance(layer, nn.Dropout2d) else output.shape[1:]
+        mask = self._masks.get((place, shape))
+        if mask is None:
+            share = float(layer.p)  # type: ignore[arg-type]
+            generator = torch.Generator().manual_seed(self._seed * len(self._layers) + place)
+            kept = torch.rand((self._passes, *shape), generator=generator) >= share
+            mask = kept.float() / (1.0 - share if share < 1.0 else 1.0)
+            mask = mask.reshape(self._passes, 1, *shape, *(1,) * (output.ndim - 1 - len(shape)))
+            self._masks[place, shape] = mask = mask.to(output.device, output.dtype)
+        return mask
