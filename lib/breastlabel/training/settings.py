@@ -25,6 +25,7 @@ class TrainingSettings:
         balance_classes: weight the classes by the inverse square root of their frequency.
         average_decay: decay of the exponential moving average of the weights that is validated and
             kept (Polyak averaging); 0 switches it off.
+        keep_statistics: batch normalisation keeps the running statistics it starts with.
         precision: ``bf16`` (autocast), ``fp32``, or ``auto``: bf16 where the processor is fast at it.
         seed: seeds weights, order, augmentation and dropout.
         time_limit: seconds after which training ends with what it has; the cosine schedule then follows
@@ -45,6 +46,7 @@ class TrainingSettings:
     label_smoothing: float = 0.0
     balance_classes: bool = True
     average_decay: float = 0.0
+    keep_statistics: bool = False
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     seed: int = 0
     time_limit: float | None = None

@@ -25,6 +25,7 @@ from breastlabel.networks.base import HybridNetwork
 from breastlabel.training.arrays import TrainingArrays
 from breastlabel.training.losses import JointLoss
 from breastlabel.training.precision import autocast, best_device
+from breastlabel.training.rehearsal import Batches, ShuffledBatches
 from breastlabel.training.settings import TrainingSettings
 from breastlabel.training.state import TrainerState, load_state, save_state
 from breastlabel.training.validation import validate
@@ -76,6 +77,7 @@ def fit(
     val: TrainingArrays | None,
     *,
     settings: TrainingSettings,
+    batches: Batches | None = None,
     augmentation: BatchAugmentation | None = None,
     device: str | None = None,
     state_folder: Path | None = None,
@@ -89,6 +91,7 @@ def fit(
         network: trained in place.
         train: what it learns from.
         val: chooses the best epoch and stops early; without it the last epoch is kept.
+        batches: which images each step learns from; by default all of them, shuffled, each epoch.
         state_folder: where the state is kept after each epoch; a training that finds its own state
             there goes on with it.
         origin: says what the arguments do not show of where the training comes from (start weights,
@@ -116,9 +119,12 @@ def fit(
     now = time.process_time if settings.clock == "process" else time.monotonic
     started = now() - state.elapsed
     on_device = _OnDevice(train, target)
+    draw = batches or ShuffledBatches(len(train), settings.batch_size)
 
     while not _finished(state, settings):
-        figures = _epoch(state, on_device, loss, settings, augmentation, lambda: now() - started, on_step)
+        figures = _epoch(
+            state, on_device, draw, loss, settings, augmentation, lambda: now() - started, on_step
+        )
         if val is not None:
             figures |= validate(_averaged(state), val, val_loss, settings)
         state.epoch += 1
@@ -142,6 +148,7 @@ def fit(
 def _epoch(
     state: TrainerState,
     train: _OnDevice,
+    draw: Batches,
     loss: JointLoss,
     settings: TrainingSettings,
     augmentation: BatchAugmentation | None,
@@ -150,15 +157,14 @@ def _epoch(
 ) -> dict[str, float]:
     network, optimizer = state.network, state.optimizer
     network.train()
+    if settings.keep_statistics:
+        _keep_statistics(network)
     # Seeded by epoch: a resumed training draws what an uninterrupted one would have drawn.
     seed = settings.seed * 1_000_003 + state.epoch
     torch.manual_seed(seed)
     order_generator = torch.Generator().manual_seed(seed)
     generator = torch.Generator(train.device).manual_seed(seed)
-    order = torch.randperm(len(train), generator=order_generator)
-    # A last batch of one image would break batch normalisation, so it is left out of this epoch.
-    alone = min(settings.batch_size, len(order)) == 1
-    batches = [b for b in torch.split(order, settings.batch_size) if len(b) > 1 or alone]
+    batches = draw(order_generator)
     totals, seen = torch.zeros(4, device=train.device), 0
     for step, index in enumerate(batches):
         progress = _progress(state.epoch + step / len(batches), elapsed(), settings)
@@ -186,6 +192,13 @@ def _epoch(
             callback(step + 1, len(batches))
     names = ("train_loss", "train_mask_bce", "train_mask_dice", "train_class")
     return dict(zip(names, (totals / max(seen, 1)).tolist(), strict=True))
+
+
+def _keep_statistics(network: nn.Module) -> None:
+    """Batch normalisation uses its running statistics, as in inference, and leaves them as they are."""
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
 
 
 class _OnDevice:
