@@ -1,28 +1,37 @@
 """What a network says of prepared images, as the arrays that acquisition functions read.
 
 Each image is encoded once; dropout passes repeat only what lies behind the first dropout layer (see
-``networks.dropout``).
+``networks.dropout.SampledNetworks``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import logit
 from torch import Tensor, nn
 
 from breastlabel.activelearning.acquisition import Need
 from breastlabel.activelearning.expected_edit import expected_edit
 from breastlabel.activelearning.pool import Floats, PoolError, PoolOutputs
 from breastlabel.activelearning.scores import mask_disagreements
-from breastlabel.networks.base import HybridNetwork, HybridOutput
-from breastlabel.networks.dropout import dropout_modules, set_dropout
+from breastlabel.networks.base import HybridNetwork
+from breastlabel.networks.dropout import SampledAnswers, SampledNetworks
+from breastlabel.training.precision import autocast
 
-__all__ = ["ALL_NEEDS", "PASSES", "concatenate_outputs", "last_layer_inputs", "pool_outputs"]
+__all__ = [
+    "ALL_NEEDS",
+    "PASSES",
+    "NetworkOutputs",
+    "concatenate_outputs",
+    "last_layer_inputs",
+    "pool_outputs",
+]
 
 PASSES = 10
 """Dropout passes unless said otherwise: DESIGN.md's T, and enough for rankings that repeat."""
@@ -30,7 +39,77 @@ PASSES = 10
 ALL_NEEDS = frozenset(Need)
 
 
-@torch.inference_mode()
+class NetworkOutputs:
+    """A network as the source of what acquisitions need, batch by batch.
+
+    The class probabilities are the mean of the passes (of the plain answer where ``passes`` is 0). The mask
+    that a reader would be shown, and so the expected edit, is the plain answer's. All images are shown to the
+    same sampled networks, so an image's outputs depend neither on its batch nor on the order.
+
+    Args:
+        network: in eval mode, and left so; channels last, where that is fast, is the caller's choice.
+        passes: stochastic passes; 0 for none, and then ``passes`` and ``mask_scores`` are not there.
+        temperature: divides the class logits (see ``inference.calibration``).
+        mask_level: threshold that makes the mask, between 0 and 1.
+        seed: of the sampled networks.
+        needs: fields that nobody asked for and that take time are left out.
+        precision: ``auto`` is bfloat16 where the device computes it in hardware.
+    """
+
+    def __init__(
+        self,
+        network: HybridNetwork,
+        *,
+        passes: int = PASSES,
+        temperature: float = 1.0,
+        mask_level: float = 0.5,
+        seed: int = 0,
+        needs: frozenset[Need] = ALL_NEEDS,
+        precision: Literal["auto", "bf16", "fp32"] = "fp32",
+    ) -> None:
+        self.network = network
+        self.device = next(network.parameters()).device
+        self._sampled = SampledNetworks(network, passes, seed=seed)
+        self._temperature = temperature
+        self._level = mask_level
+        self._needs = needs
+        self._precision: Literal["auto", "bf16", "fp32"] = precision
+
+    def arrays(self, images: npt.NDArray[np.floating[Any]]) -> dict[Need, Floats]:
+        """The arrays of `PoolOutputs` for a batch, as the network gave them: not checked to be finite.
+
+        Args:
+            images: (B, H, W) in [0, 1], prepared as the network wants them.
+        """
+        batch = torch.from_numpy(np.ascontiguousarray(images)).to(self.device).float()[:, None]
+        with autocast(self.device, self._precision), last_layer_inputs(self.network) as seen:
+            answers = self._sampled(batch)
+        features = seen[0] if seen else answers.features[-1].mean((2, 3))
+        return {Need.FEATURES: features.float().cpu().numpy(), **self._answered(answers)}
+
+    def features(self, images: npt.NDArray[np.floating[Any]]) -> Floats:
+        """The features alone: (B, H, W) -> (B, D), without any pass."""
+        plain = NetworkOutputs(self.network, passes=0, needs=frozenset(), precision=self._precision)
+        return plain.arrays(images)[Need.FEATURES]
+
+    def _answered(self, answers: SampledAnswers) -> dict[Need, Floats]:
+        outputs = answers.samples or [answers.plain]
+        classes = torch.stack([(o.class_logits.float() / self._temperature).softmax(1) for o in outputs])
+        arrays: dict[Need, Floats] = {Need.CLASS_PROBABILITIES: classes.double().mean(0).cpu().numpy()}
+        if answers.samples:
+            arrays[Need.PASSES] = classes.cpu().numpy()
+        if Need.MASK_SCORES in self._needs and answers.samples:
+            logits = torch.stack([output.mask_logits[:, 0] for output in outputs], dim=1)
+            # On the logits: a sigmoid of every pixel of every pass would only move the threshold.
+            arrays[Need.MASK_SCORES] = mask_disagreements(
+                logits.cpu().numpy(), level=float(logit(self._level))
+            )
+        if Need.EXPECTED_EDITS in self._needs:
+            probability = torch.sigmoid(answers.plain.mask_logits[:, 0].float()).cpu().numpy()
+            arrays[Need.EXPECTED_EDITS] = _expected_edits(probability, level=self._level)
+        return arrays
+
+
 def pool_outputs(
     network: HybridNetwork,
     images: npt.NDArray[np.floating[Any]],
@@ -43,89 +122,45 @@ def pool_outputs(
     batch_size: int = 32,
     needs: frozenset[Need] = ALL_NEEDS,
 ) -> PoolOutputs:
-    """Run the network over prepared images and gather what acquisitions need.
-
-    The class probabilities are the mean of the passes (of the plain answer where ``passes`` is 0); the mask
-    that a reader would be shown, and so the expected edit, is the plain answer's. The dropout masks depend on
-    the seed and on an image's place in ``images``, not on the caller's random state, which is left alone.
+    """Run the network over prepared images in memory and gather what acquisitions need.
 
     Args:
         network: left in the mode in which it was found.
         images: (N, H, W) in [0, 1], prepared as the network wants them.
         image_ids: N different ids.
-        passes: stochastic passes; 0 for none, and then ``passes`` and ``mask_scores`` are not there.
-        temperature: divides the class logits (see ``inference.calibration``).
-        mask_level: threshold that makes the mask.
-        needs: fields that nobody asked for and that take time are left out.
+        passes: and the following: see `NetworkOutputs`.
 
     Raises:
-        PoolError: ``images`` has another shape, or there is not one id for each.
+        PoolError: ``images`` has another shape, there is not one id for each, or an answer is not finite.
     """
     if images.ndim != 3 or len(images) != len(image_ids):
         raise PoolError(
             f"images must be (N, H, W) with one id each; got shape {images.shape} and {len(image_ids)} ids"
         )
-    device = next(network.parameters()).device
     was_training = network.training
     network.eval()
-    parts = []
     try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            for start in range(0, len(images), batch_size):
-                part = slice(start, start + batch_size)
-                torch.manual_seed(seed * 1_000_003 + start)
-                batch = torch.from_numpy(np.ascontiguousarray(images[part])).to(device).float()[:, None]
-                answers = _answers(network, batch, passes)
-                parts.append(_gather(answers, image_ids[part], temperature, mask_level, needs))
+        outputs = NetworkOutputs(
+            network, passes=passes, temperature=temperature, mask_level=mask_level, seed=seed, needs=needs
+        )
+        starts = range(0, len(images), batch_size)
+        parts = [outputs.arrays(images[start : start + batch_size]) for start in starts]
     finally:
         network.train(was_training)
-    return concatenate_outputs(parts)
+    return concatenate_outputs(image_ids, parts)
 
 
-def concatenate_outputs(parts: Sequence[PoolOutputs]) -> PoolOutputs:
-    """The pools one behind the other; they must hold the same fields."""
+def concatenate_outputs(image_ids: Sequence[str], parts: Sequence[Mapping[Need, Floats]]) -> PoolOutputs:
+    """The pool of the batches' arrays, one behind the other; they must hold the same fields.
 
-    def joined(need: Need, axis: int = 0) -> Floats | None:
-        arrays = [getattr(part, need.value) for part in parts]
-        return None if not arrays or arrays[0] is None else np.concatenate(arrays, axis=axis)
-
-    return PoolOutputs(
-        image_ids=[image_id for part in parts for image_id in part.image_ids],
-        class_probabilities=joined(Need.CLASS_PROBABILITIES),
-        passes=joined(Need.PASSES, axis=1),
-        features=joined(Need.FEATURES),
-        mask_scores=joined(Need.MASK_SCORES),
-        expected_edits=joined(Need.EXPECTED_EDITS),
-    )
-
-
-class _Answers(NamedTuple):
-    """Of one batch: the plain answer, what its class layer was given, and the stochastic passes."""
-
-    plain: HybridOutput
-    features: Tensor
-    stochastic: list[HybridOutput]
-
-
-def _answers(network: HybridNetwork, batch: Tensor, passes: int) -> _Answers:
-    network.check_input(batch)
-    encoded = network.encode(batch)
-    texture = network.describe(batch)
-    decoded = network.decode(encoded)
-    with last_layer_inputs(network) as seen:
-        plain = network.heads(decoded, encoded[-1], batch, texture=texture)
-    features = seen[0].float() if seen else encoded[-1].float().mean((2, 3))
-    inside_decoder = bool(dropout_modules(getattr(network, "decoder", nn.Identity())))
-    set_dropout(network, True)
-    try:
-        stochastic = []
-        for _ in range(passes):
-            if inside_decoder:
-                decoded = network.decode(encoded)
-            stochastic.append(network.heads(decoded, encoded[-1], batch, texture=texture))
-    finally:
-        set_dropout(network, False)
-    return _Answers(plain, features, stochastic)
+    Raises:
+        PoolError: they do not fit the ids, or a value is not finite.
+    """
+    fields = {
+        need.value: np.concatenate([part[need] for part in parts], axis=1 if need is Need.PASSES else 0)
+        for need in (parts[0] if parts else ())
+    }
+    return PoolOutputs(image_ids=list(image_ids), **fields)
 
 
 @contextmanager
@@ -151,26 +186,10 @@ def last_layer_inputs(network: nn.Module) -> Iterator[list[Tensor]]:
         hook.remove()
 
 
-def _gather(
-    answers: _Answers, image_ids: Sequence[str], temperature: float, level: float, needs: frozenset[Need]
-) -> PoolOutputs:
-    outputs = answers.stochastic or [answers.plain]
-    classes = torch.stack([(output.class_logits.float() / temperature).softmax(1) for output in outputs])
-    probabilities = classes.double().mean(0).cpu().numpy()
-    masks: Floats | None = None
-    if Need.MASK_SCORES in needs and answers.stochastic:
-        logits = torch.stack([output.mask_logits[:, 0].float() for output in outputs], dim=1)
-        masks = torch.sigmoid(logits).cpu().numpy()
-    edits: Floats | None = None
-    if Need.EXPECTED_EDITS in needs:
-        edits = expected_edit(
-            torch.sigmoid(answers.plain.mask_logits[:, 0].float()).cpu().numpy(), level=level
-        )
-    return PoolOutputs(
-        image_ids=list(image_ids),
-        class_probabilities=probabilities,
-        passes=classes.cpu().numpy() if answers.stochastic else None,
-        features=answers.features.cpu().numpy(),
-        mask_scores=None if masks is None else mask_disagreements(masks, level=level),
-        expected_edits=edits,
-    )
+def _expected_edits(probability: Floats, *, level: float) -> Floats:
+    """NaN where a map is not finite, so that one image's fault is not its batch's."""
+    finite = np.isfinite(probability).all(axis=(1, 2))
+    edits = np.full(len(probability), np.nan)
+    if finite.any():
+        edits[finite] = expected_edit(probability[finite], level=level)
+    return edits
