@@ -44,8 +44,8 @@ def badge(probabilities: Floats, features: Floats, n: int, *, rng: np.random.Gen
     if n == 0:
         return []
     a = _residuals(probabilities)
-    h = np.asarray(features, dtype=np.float64)
-    lengths = np.einsum("nk,nk->n", a, a) * np.einsum("nd,nd->n", h, h)
+    h = np.asarray(features)
+    lengths = np.einsum("nk,nk->n", a, a) * np.einsum("nd,nd->n", h, h, dtype=np.float64)
 
     def squared_distances(index: int) -> Doubles:
         inner = (a @ a[index]) * (h @ h[index])

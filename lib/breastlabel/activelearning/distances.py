@@ -9,11 +9,13 @@ from breastlabel.activelearning.pool import Doubles, Floats, PoolError, check_ro
 
 __all__ = ["closest_to_mean", "squared_distances_to", "squared_distances_to_nearest"]
 
+# Rows at a time, so that no second array as large as the pool's features is made.
+_ROWS = 4096
+
 
 def squared_distances_to(features: Floats, index: int) -> Doubles:
     """From every row of (N, D) to the row at ``index``: (N,)."""
-    difference = features - features[index]
-    return np.asarray(np.einsum("nd,nd->n", difference, difference, dtype=np.float64))
+    return _squared_lengths(features, features[index])
 
 
 def squared_distances_to_nearest(features: Floats, labelled: Floats | None) -> Doubles:
@@ -36,5 +38,12 @@ def squared_distances_to_nearest(features: Floats, labelled: Floats | None) -> D
 
 def closest_to_mean(features: Floats) -> int:
     """Index of the row nearest to the mean of all: the most ordinary image; the first of equals."""
-    difference = features - np.mean(features, axis=0, dtype=np.float64)
-    return int(np.argmin(np.einsum("nd,nd->n", difference, difference, dtype=np.float64)))
+    return int(np.argmin(_squared_lengths(features, np.mean(features, axis=0, dtype=np.float64))))
+
+
+def _squared_lengths(features: Floats, origin: Floats) -> Doubles:
+    lengths = np.empty(len(features))
+    for start in range(0, len(features), _ROWS):
+        difference = features[start : start + _ROWS] - origin
+        lengths[start : start + _ROWS] = np.einsum("nd,nd->n", difference, difference, dtype=np.float64)
+    return lengths
