@@ -7,7 +7,7 @@ import pytest
 
 from breastlabel.errors import UnknownNameError
 from breastlabel.label.errors import BadRequestError
-from breastlabel.label.jobs import TrainingJobs
+from breastlabel.label.jobs import BackgroundJobs
 from breastlabel.label.train import Trainer
 from breastlabel.training.registry import ModelRegistry
 
@@ -15,7 +15,7 @@ from breastlabel.training.registry import ModelRegistry
 @pytest.fixture
 def trainer(tmp_path: Path) -> Trainer:
     registry = ModelRegistry(tmp_path)
-    return Trainer("ultrasound", tmp_path, registry=registry, jobs=TrainingJobs(tmp_path / "jobs"))
+    return Trainer("ultrasound", tmp_path, registry=registry, jobs=BackgroundJobs(tmp_path / "jobs"))
 
 
 def test_options_are_what_slicer_can_show(trainer: Trainer) -> None:

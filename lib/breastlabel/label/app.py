@@ -20,7 +20,7 @@ from breastlabel.label.errors import BadRequestError, named
 from breastlabel.label.explain import ExplainTask
 from breastlabel.label.gate import InferenceGate
 from breastlabel.label.infer import SegmentationTask
-from breastlabel.label.jobs import TrainingJobs
+from breastlabel.label.jobs import BackgroundJobs
 from breastlabel.label.logs import configure_logging
 from breastlabel.label.options import Options
 from breastlabel.label.predictors import ChampionPredictors
@@ -80,7 +80,10 @@ class BreastLabelApp(MONAILabelApp):
         registry = ModelRegistry(folder)
         self.gate = InferenceGate()
         self.batch = BatchInference()
-        self.jobs = TrainingJobs(site_folder(folder) / "jobs")
+        self.jobs = BackgroundJobs(site_folder(folder) / "jobs")
+        self.scoring_jobs = BackgroundJobs(
+            site_folder(folder) / "scoring-jobs", module="breastlabel.activelearning.worker", noun="scoring"
+        )
         self.predictors = ChampionPredictors(registry)
 
     def init_datastore(self) -> StudiesDatastore:
@@ -114,6 +117,7 @@ class BreastLabelApp(MONAILabelApp):
         self.cleanup_sessions()
         take_over(self)
         self.jobs.watch()
+        self.scoring_jobs.watch()
 
     def infer(self, request: Mapping[str, Any], datastore: Any = None) -> dict[str, Any]:
         """Run a model on an image of the folder.

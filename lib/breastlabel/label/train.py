@@ -1,4 +1,4 @@
-"""Trainers: MONAI Label's face of `TrainingJobs`."""
+"""Trainers: MONAI Label's face of `BackgroundJobs`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.train import TrainTask
 
 from breastlabel.errors import UnknownNameError
-from breastlabel.label.jobs import TrainingJobs
+from breastlabel.label.jobs import BackgroundJobs
 from breastlabel.label.options import DEVICES, Options
 from breastlabel.training.presets import PRESETS
 from breastlabel.training.registry import ModelRegistry
@@ -28,7 +28,7 @@ class Trainer(TrainTask):
     catalog's, fixed by patient, so MONAI Label's ``val_split`` is ignored.
     """
 
-    def __init__(self, model: str, studies: Path, *, registry: ModelRegistry, jobs: TrainingJobs) -> None:
+    def __init__(self, model: str, studies: Path, *, registry: ModelRegistry, jobs: BackgroundJobs) -> None:
         super().__init__(
             f"Fine-tune {model} on the labels saved so far; validation images are fixed by patient, "
             "and the new version serves only if it is not worse on them"
@@ -50,7 +50,7 @@ class Trainer(TrainTask):
         }
 
     def stats(self) -> dict[str, Any]:
-        """Figures of the newest training; see `TrainingJobs.stats`."""
+        """Figures of the newest training; see `BackgroundJobs.stats`."""
         return self._jobs.stats(self.model)
 
     def job(self, request: Mapping[str, Any]) -> dict[str, Any]:
