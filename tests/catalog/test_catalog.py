@@ -105,7 +105,7 @@ def test_two_processes_open_a_new_folder_at_once(tmp_path):
 
 
 def test_writes_are_durable_and_do_not_block_readers(catalog):
-    with catalog._engine.connect() as connection:
+    with catalog.database.engine.connect() as connection:
         pragmas = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
             for name in ("journal_mode", "synchronous", "foreign_keys")
@@ -150,7 +150,7 @@ def test_a_file_path_needs_a_studies_folder(tmp_path):
 
 def test_a_full_disk_is_reported_and_nothing_is_half_written(catalog):
     catalog.add_images([record("a")])
-    with catalog._engine.connect() as connection:
+    with catalog.database.engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
         connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
     with pytest.raises(StudiesError, match=r"database or disk is full; check .* free space"):

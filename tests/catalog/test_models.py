@@ -1,7 +1,8 @@
 import pytest
 
 from breastlabel.catalog import ImageRecord
-from breastlabel.catalog.models import images_table, record_from_row, row_from_record
+from breastlabel.catalog.models import record_from_row, row_from_record
+from breastlabel.catalog.tables import images_table
 from breastlabel.errors import StudiesError
 from breastlabel.imaging import Laterality, Modality, ViewPosition
 

@@ -8,8 +8,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
 from breastlabel.catalog import Catalog
-from breastlabel.catalog.models import schema
 from breastlabel.catalog.schema import _MIGRATIONS, HEAD
+from breastlabel.catalog.tables import schema
 from breastlabel.errors import StudiesError
 
 

@@ -3,69 +3,83 @@
 from __future__ import annotations
 
 import secrets
-import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import fields, replace
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select, update
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy import insert, select
 
+from breastlabel.catalog.audit import Audit, record_act
+from breastlabel.catalog.counts import Counts, read_counts
+from breastlabel.catalog.database import Database, database_url
 from breastlabel.catalog.folder import CATALOG_FILE, sync_folder
-from breastlabel.catalog.models import (
-    SPLITS,
-    ImageRecord,
-    images_table,
-    record_from_row,
-    row_from_record,
-    state_table,
-)
-from breastlabel.catalog.schema import upgrade
-from breastlabel.errors import NotFoundError, StudiesError, UnknownNameError
+from breastlabel.catalog.images import Images
+from breastlabel.catalog.label_files import LabelFiles
+from breastlabel.catalog.labels import Labels
+from breastlabel.catalog.leases import Leases
+from breastlabel.catalog.models import ImageRecord
+from breastlabel.catalog.patients import Exam, Patient
+from breastlabel.catalog.scores import Scores
+from breastlabel.catalog.sessions import Sessions
+from breastlabel.catalog.studies_id import check_studies_id, remember_once
+from breastlabel.catalog.tables import exams_table, patients_table, state_table
+from breastlabel.errors import StudiesError
 
 __all__ = ["Catalog"]
 
-_BUSY_SECONDS = 30
-_CHUNK = 500
 _SALT = "salt"
 
 
 class Catalog:
-    """Images and what is known of them. Safe to share between threads and processes.
+    """Images and what is known of them. Safe to share between threads and processes, and across a fork.
 
     Every write is one transaction and is on the disk (synced) when the call returns.
+
+    Attributes:
+        studies: the folder that records' ``file`` is relative to; None where it is not known.
+        labels: every reading of every image.
+        scores: what the acquisition methods say of the images.
+        leases: who has which image in front of them.
+        sessions: sittings of the annotators.
+        audit: who did what when.
+        database: the connections that all of them share.
     """
 
     def __init__(self, url: str, *, studies: Path | None = None) -> None:
         """Connect to the database at a SQLAlchemy URL, creating or upgrading its tables.
 
         Args:
-            url: for example ``sqlite:////data/studies/.breastlabel/catalog.sqlite3``.
+            url: for example ``sqlite:////data/studies/.breastlabel/catalog.sqlite3`` or
+                ``postgresql://user:password@host/name``.
             studies: the folder that records' ``file`` is relative to.
 
         Raises:
             StudiesError: the database cannot be opened, or is no catalog of this version.
+            MissingDependencyError: PostgreSQL is asked for without its driver.
         """
         self.studies = studies
-        self._engine = _create_engine(url)
-        try:
-            upgrade(self._engine)
-        except DatabaseError as error:
-            self._engine.dispose()
-            raise _unusable(error) from error
+        self.database = Database(url)
+        self._images = Images(self.database)
+        self.labels = Labels(self.database, LabelFiles(studies))
+        self.scores = Scores(self.database)
+        self.leases = Leases(self.database)
+        self.sessions = Sessions(self.database)
+        self.audit = Audit(self.database)
 
     @classmethod
     def open(cls, studies: str | Path, *, create: bool = False) -> Self:
         """The catalog of a folder of images; images not yet known to it are added (`sync_folder`).
 
+        It lies in the folder, or in the PostgreSQL database that ``BREASTLABEL_DATABASE_URL`` names.
+
         Args:
             create: make the folder if it does not exist.
 
         Raises:
-            StudiesError: there is no such folder, or its catalog cannot be opened.
+            StudiesError: there is no such folder, its catalog cannot be opened, or the database is that of
+                another folder.
+            MissingDependencyError: PostgreSQL is asked for without its driver.
         """
         folder = Path(studies).absolute()
         if create:
@@ -74,20 +88,26 @@ class Catalog:
             raise StudiesError(
                 f"a folder of images is required; there is none at '{studies}'; check --studies"
             )
-        database = folder / CATALOG_FILE
+        file = folder / CATALOG_FILE
         try:
-            database.parent.mkdir(exist_ok=True)
+            file.parent.mkdir(exist_ok=True)
         except OSError as error:
             raise StudiesError(
                 f"a writable studies folder is required; got: {error.strerror}; check its permissions"
             ) from error
-        catalog = cls(f"sqlite:///{database}", studies=folder)
-        sync_folder(folder, catalog=catalog)
+        catalog = cls(database_url(file), studies=folder)
+        try:
+            check_studies_id(folder, catalog.database)
+            sync_folder(folder, catalog=catalog)
+        except BaseException:
+            catalog.close()
+            raise
         return catalog
 
+    # Images
+
     def __len__(self) -> int:
-        with self._engine.connect() as connection:
-            return int(connection.execute(select(func.count()).select_from(images_table)).scalar_one())
+        return self._images.count()
 
     def add_images(self, records: Iterable[ImageRecord]) -> int:
         """Add images in one transaction; those whose id is known stay as they are.
@@ -97,15 +117,7 @@ class Catalog:
         Returns:
             How many were new.
         """
-        rows = {record.image_id: row_from_record(record) for record in records}
-        if not rows:
-            return 0
-        with self._write() as connection:
-            known = _known(connection, list(rows))
-            new = [row for image_id, row in rows.items() if image_id not in known]
-            if new:
-                connection.execute(insert(images_table), new)
-        return len(new)
+        return self._images.add(records)
 
     def images(self, *, split: str | None = None, include_excluded: bool = True) -> list[ImageRecord]:
         """All images, or those of one split, sorted by id.
@@ -113,15 +125,7 @@ class Catalog:
         Raises:
             UnknownNameError: `split` is none of train, val, test.
         """
-        query = select(images_table).order_by(images_table.c.image_id)
-        if split is not None:
-            if split not in SPLITS:
-                raise UnknownNameError("split", split, SPLITS)
-            query = query.where(images_table.c.split == split)
-        if not include_excluded:
-            query = query.where(images_table.c.excluded.is_(None))
-        with self._engine.connect() as connection:
-            return [record_from_row(row) for row in connection.execute(query).mappings()]
+        return self._images.all(split=split, include_excluded=include_excluded)
 
     def image(self, image_id: str) -> ImageRecord:
         """One image.
@@ -129,8 +133,11 @@ class Catalog:
         Raises:
             NotFoundError: the catalog has no such image.
         """
-        with self._engine.connect() as connection:
-            return _one(connection, image_id)
+        return self._images.one(image_id)
+
+    def has_image(self, image_id: str) -> bool:
+        """Whether the catalog knows the image."""
+        return self._images.has(image_id)
 
     def update_image(self, image_id: str, /, **changes: Any) -> ImageRecord:
         """Change fields of one image, for example ``reviewed=True, label="benign"``.
@@ -144,52 +151,51 @@ class Catalog:
         """
         return self.update_images({image_id: changes})[0]
 
-    def update_images(self, changes: dict[str, dict[str, Any]]) -> list[ImageRecord]:
+    def update_images(self, changes: Mapping[str, Mapping[str, Any]]) -> list[ImageRecord]:
         """`update_image` for many images, all or none, in one transaction."""
-        valid = {f.name for f in fields(ImageRecord)} - {"image_id"}
-        changed = []
-        with self._write() as connection:
-            for image_id, values in changes.items():
-                for name in values:
-                    if name not in valid:
-                        raise UnknownNameError("field of an image", name, valid)
-                record = replace(_one(connection, image_id), **values)
-                connection.execute(
-                    update(images_table)
-                    .where(images_table.c.image_id == image_id)
-                    .values({images_table.c[k]: v for k, v in row_from_record(record).items()})
-                )
-                changed.append(record)
-        return changed
+        with self.database.write() as connection:
+            return self._images.update(connection, changes)
 
-    def state(self, name: str) -> str | None:
-        """A remembered fact about the catalog itself, such as when its folder was last listed."""
-        with self._engine.connect() as connection:
-            return connection.execute(
-                select(state_table.c.value).where(state_table.c.name == name)
-            ).scalar_one_or_none()
+    def exclude(
+        self, image_id: str, reason: str, *, author: str | None = None, client_id: str | None = None
+    ) -> ImageRecord:
+        """Keep an image out of training and evaluation, and offer it to nobody; noted in the audit.
 
-    def set_state(self, name: str, value: str) -> None:
-        """Remember a fact about the catalog itself."""
-        with self._write() as connection:
-            connection.execute(state_table.delete().where(state_table.c.name == name))
-            connection.execute(insert(state_table).values(name=name, value=value))
-
-    def salt(self) -> str:
-        """The secret with which patients' identifiers become keys here (`opaque_key`); made when first asked.
-
-        It never changes, so that an image added later joins its patient.
+        Raises:
+            NotFoundError: the catalog has no such image.
         """
-        known = self.state(_SALT)
-        if known is not None:
-            return known
-        with self._write() as connection:
-            # Asked again with the write lock held: another process may have made it meanwhile.
-            known = connection.scalar(select(state_table.c.value).where(state_table.c.name == _SALT))
-            if known is None:
-                known = secrets.token_hex(16)
-                connection.execute(insert(state_table).values(name=_SALT, value=known))
-        return str(known)
+        with self.database.write() as connection:
+            record = self._images.update(connection, {image_id: {"excluded": reason}})[0]
+            record_act(
+                connection,
+                "image.exclude",
+                author=author,
+                client_id=client_id,
+                image_id=image_id,
+                details={"reason": reason},
+            )
+        return record
+
+    def image_info(self, image_id: str) -> dict[str, Any]:
+        """What clients noted on an image.
+
+        Raises:
+            NotFoundError: the catalog has no such image.
+        """
+        return self._images.info(image_id)
+
+    def update_image_info(self, image_id: str, info: Mapping[str, Any]) -> None:
+        """Note something on an image, plain JSON values; other notes stay.
+
+        Raises:
+            NotFoundError: the catalog has no such image.
+        """
+        self._images.update_info(image_id, info)
+
+    def counts(self) -> Counts:
+        """How many images there are, wait and are labelled; takes as long for many images as for few."""
+        with self.database.read() as connection:
+            return read_counts(connection)
 
     def path(self, record: ImageRecord) -> Path:
         """Where the image's file lies.
@@ -201,9 +207,46 @@ class Catalog:
             raise StudiesError("a studies folder is required to find files; got none; give `studies`")
         return self.studies / record.file
 
+    # Patients
+
+    def patients(self) -> list[Patient]:
+        """All patients, sorted by key."""
+        with self.database.read() as connection:
+            rows = connection.execute(select(patients_table).order_by(patients_table.c.patient_key))
+            return [Patient(**row) for row in rows.mappings()]
+
+    def exams(self, patient_key: str) -> list[Exam]:
+        """A patient's exams, oldest first, those without a date before all others."""
+        table = exams_table.c
+        query = select(exams_table).where(table.patient_key == patient_key)
+        with self.database.read() as connection:
+            exams = [Exam(**row) for row in connection.execute(query).mappings()]
+        return sorted(exams, key=lambda e: (str(e.acquisition_date or ""), e.exam_key))
+
+    # The catalog itself
+
+    def state(self, name: str) -> str | None:
+        """A remembered fact about the catalog itself, such as when its folder was last listed."""
+        with self.database.read() as connection:
+            return connection.scalar(select(state_table.c.value).where(state_table.c.name == name))
+
+    def set_state(self, name: str, value: str) -> None:
+        """Remember a fact about the catalog itself."""
+        with self.database.write() as connection:
+            self.database.serialize(connection, f"state {name}")
+            connection.execute(state_table.delete().where(state_table.c.name == name))
+            connection.execute(insert(state_table).values(name=name, value=value))
+
+    def salt(self) -> str:
+        """The secret with which patients' identifiers become keys here (`opaque_key`); made when first asked.
+
+        It never changes, so that an image added later joins its patient.
+        """
+        return self.state(_SALT) or remember_once(self.database, _SALT, secrets.token_hex(16))
+
     def close(self) -> None:
         """Close all connections. The catalog opens new ones if it is used again."""
-        self._engine.dispose()
+        self.database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -212,66 +255,3 @@ class Catalog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    @contextmanager
-    def _write(self) -> Iterator[Connection]:
-        try:
-            with (
-                self._engine.connect().execution_options(breastlabel_write=True) as connection,
-                connection.begin(),
-            ):
-                yield connection
-        except OperationalError as error:
-            raise _unusable(error) from error
-
-
-def _unusable(error: DatabaseError) -> StudiesError:
-    return StudiesError(
-        f"a readable and writable catalog database is required; the database says: {error.orig}; "
-        "check the folder's permissions and free space, or move a damaged file away"
-    )
-
-
-def _one(connection: Connection, image_id: str) -> ImageRecord:
-    row = (
-        connection.execute(select(images_table).where(images_table.c.image_id == image_id)).mappings().first()
-    )
-    if row is None:
-        raise NotFoundError(
-            f"an image of the catalog is required; '{image_id}' is not in it; list the images"
-        )
-    return record_from_row(row)
-
-
-def _known(connection: Connection, ids: list[str]) -> set[str]:
-    known: set[str] = set()
-    for start in range(0, len(ids), _CHUNK):
-        column = images_table.c.image_id
-        known.update(connection.scalars(select(column).where(column.in_(ids[start : start + _CHUNK]))))
-    return known
-
-
-def _create_engine(url: str) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS} if url.startswith("sqlite") else {})
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _configure_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    # The driver must not open transactions on its own: it would do so without the write lock, and a
-    # transaction that first reads and then writes fails at once, busy timeout or not.
-    connection.isolation_level = None
-    for pragma in (
-        f"busy_timeout={_BUSY_SECONDS * 1000}",
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}").close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("breastlabel_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,4 +1,4 @@
-"""One image as the catalog knows it, and the table that holds it."""
+"""One image as the catalog knows it."""
 
 from __future__ import annotations
 
@@ -8,43 +8,16 @@ from dataclasses import dataclass, field, fields
 from pathlib import PurePosixPath
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Column, Float, MetaData, RowMapping, String, Table
+from sqlalchemy import Column, RowMapping
 
+from breastlabel.catalog.tables import images_table
 from breastlabel.errors import StudiesError
 from breastlabel.imaging.vocabulary import Laterality, LesionClass, Modality, ViewPosition
 
-__all__ = ["SPLITS", "ImageRecord", "images_table", "is_plain_name", "schema", "state_table"]
+__all__ = ["SPLITS", "ImageRecord", "is_plain_name", "record_columns", "record_from_row", "row_from_record"]
 
 SPLITS = ("train", "val", "test")
 _LABELS = tuple(c.label for c in LesionClass)
-
-schema = MetaData()
-
-images_table = Table(
-    "images",
-    schema,
-    Column("image_id", String, primary_key=True),
-    Column("file", String, nullable=False),
-    Column("dataset", String, nullable=False),
-    Column("modality", String(8), nullable=False),
-    Column("patient_key", String, nullable=False, index=True),
-    Column("study_key", String),
-    Column("laterality", String(1)),
-    Column("view_position", String(8)),
-    # "group" is a reserved word of SQL; the attribute keeps the domain's name.
-    Column("group_key", String, key="group", nullable=False, index=True),
-    Column("split", String(8), index=True),
-    Column("label", String(16)),
-    Column("reviewed", Boolean, nullable=False),
-    Column("excluded", String),
-    Column("spacing_rows", Float),
-    Column("spacing_cols", Float),
-    Column("metadata", JSON, nullable=False),
-)
-
-state_table = Table(
-    "catalog_state", schema, Column("name", String, primary_key=True), Column("value", String, nullable=False)
-)
 
 
 def is_plain_name(name: str) -> bool:
@@ -116,6 +89,11 @@ class ImageRecord:
         if self.spacing_rows is None or self.spacing_cols is None:
             return None
         return self.spacing_rows, self.spacing_cols
+
+
+def record_columns() -> list[Column[Any]]:
+    """The columns of the images' table that a record is made of."""
+    return [images_table.c[f.name] for f in fields(ImageRecord)]
 
 
 def row_from_record(record: ImageRecord) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from breastlabel.errors import StudiesError
 __all__ = ["HEAD", "upgrade"]
 
 #: The newest revision in ``migrations/versions``; a test holds the two together.
-HEAD = "0001"
+HEAD = "0002"
 _MIGRATIONS = Path(__file__).parent / "migrations"
+#: Any number that is always the same: what two servers that open one empty PostgreSQL wait for.
+_MIGRATION_LOCK = 0x6272656173746C62
 
 
 def upgrade(engine: Engine) -> None:
@@ -29,6 +31,8 @@ def upgrade(engine: Engine) -> None:
         if _revision(connection) == HEAD:
             return
     with engine.connect().execution_options(breastlabel_write=True) as connection, connection.begin():
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
         if (found := _revision(connection)) != HEAD:
             _run_alembic(connection, found)
 

@@ -8,7 +8,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-__all__ = ["replace_folder", "restore_folder", "sync_files", "write_bytes_atomically"]
+__all__ = ["fsync_folder", "replace_folder", "restore_folder", "sync_files", "write_bytes_atomically"]
 
 
 def write_bytes_atomically(path: Path, data: bytes) -> None:
@@ -32,7 +32,7 @@ def write_bytes_atomically(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    fsync_folder(path.parent)
 
 
 def replace_folder(new: Path, folder: Path) -> None:
@@ -46,7 +46,7 @@ def replace_folder(new: Path, folder: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
         folder.replace(old)
     new.replace(folder)
-    _sync_folder(folder.parent)
+    fsync_folder(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -69,8 +69,8 @@ def _set_aside(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.old.partial")
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable; file systems that cannot sync a folder are left as they are."""
+def fsync_folder(folder: Path) -> None:
+    """Make a rename in this folder durable; file systems that cannot sync a folder are left as they are."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from breastlabel.catalog.models import schema
+from breastlabel.catalog.tables import schema
 
 context.configure(
     connection=context.config.attributes["connection"],

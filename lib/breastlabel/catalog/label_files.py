@@ -1,0 +1,139 @@
+"""Label maps on the disk: one immutable file a version, and folders that show the newest ones.
+
+``.breastlabel/label-versions/<image id>/<tag>-<unique>.nii.gz`` is written once.
+``labels/<tag>/<image id>.nii.gz``, where viewers, trainers and MONAI Label look, is a *projection*: a copy of
+the version that counts, with its time stamp. It is a copy and no hard link because most tools write a file in
+place: through a link such an edit would change the version itself, and with it what was read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import uuid
+from pathlib import Path
+
+from breastlabel.catalog.label_version import LabelVersion
+from breastlabel.errors import InvalidLabelError, StudiesError, UnknownNameError
+from breastlabel.imaging.atomic import fsync_folder, write_bytes_atomically
+
+__all__ = ["LABEL_SUFFIXES", "VERSIONS_FOLDER", "LabelFiles", "sha256_of"]
+
+#: The kinds of label map there may be, the preferred one first.
+LABEL_SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".png")
+#: Where the versions lie, below the studies folder.
+VERSIONS_FOLDER = Path(".breastlabel") / "label-versions"
+_LABELS = Path("labels")
+# A tag is the name of a folder.
+_TAG = re.compile(r"[A-Za-z0-9_-]{1,32}")
+
+
+def sha256_of(file: Path) -> str:
+    """The SHA-256 of a file's content, hexadecimal."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+class LabelFiles:
+    """The label files of one studies folder."""
+
+    def __init__(self, studies: Path | None) -> None:
+        self._studies = studies
+
+    @property
+    def studies(self) -> Path:
+        """The folder.
+
+        Raises:
+            StudiesError: the catalog was opened by URL without one.
+        """
+        if self._studies is None:
+            raise StudiesError("a studies folder is required to find files; got none; give `studies`")
+        return self._studies
+
+    def path(self, version: LabelVersion) -> Path:
+        """Where the version's immutable file lies."""
+        return self.studies / version.file
+
+    def store(self, image_id: str, data: bytes, *, tag: str, suffix: str) -> str:
+        """Write a version's file; it is on the disk (synced) when the call returns.
+
+        Args:
+            image_id: a plain name.
+
+        Returns:
+            The path relative to the studies folder, as the catalog stores it.
+
+        Raises:
+            InvalidLabelError: the tag is no plain word, or there is no content.
+            UnknownNameError: no suffix of a label map.
+            OSError: nothing was written (full disk, no permission).
+        """
+        if not _TAG.fullmatch(tag):
+            raise InvalidLabelError(
+                "a label's tag must be a plain word such as final; got another; leave it out"
+            )
+        if suffix not in LABEL_SUFFIXES:
+            raise UnknownNameError("suffix of a label map", suffix, LABEL_SUFFIXES)
+        if not data:
+            raise InvalidLabelError("a label map is required; got an empty file; save it again")
+        folder = self.studies / VERSIONS_FOLDER / image_id
+        first = not folder.is_dir()
+        name = f"{tag}-{uuid.uuid4().hex}{suffix}"
+        write_bytes_atomically(folder / name, data)
+        if first:
+            fsync_folder(folder.parent)
+        return (VERSIONS_FOLDER / image_id / name).as_posix()
+
+    def discard(self, file: str) -> None:
+        """Remove a file that `store` wrote and that no version will ever name."""
+        path = self.studies / file
+        with contextlib.suppress(OSError):
+            path.unlink()
+            path.parent.rmdir()
+
+    def shown(self, image_id: str, tag: str) -> list[Path]:
+        """The files that lie in ``labels/<tag>`` for the image: the projection, or what was put there."""
+        folder = self.studies / _LABELS / tag
+        return [p for suffix in LABEL_SUFFIXES if (p := folder / f"{image_id}{suffix}").is_file()]
+
+    def shows(self, file: Path, version: LabelVersion) -> bool:
+        """Whether a file is an untouched projection of this version, told by size and time stamp alone.
+
+        False for a copy that lost its time stamp; only the content (`sha256_of`) then tells.
+        """
+        try:
+            there, kept = file.stat(), self.path(version).stat()
+        except OSError:
+            return False
+        return (there.st_size, there.st_mtime_ns) == (kept.st_size, kept.st_mtime_ns)
+
+    def projection(self, version: LabelVersion, tag: str) -> Path:
+        """Where a version lies while it is the one that is shown under the tag."""
+        suffix = next(s for s in LABEL_SUFFIXES if version.file.endswith(s))
+        return self.studies / _LABELS / tag / f"{version.image_id}{suffix}"
+
+    def project(self, version: LabelVersion, tag: str) -> Path:
+        """Put a copy of a version where its tag's labels are looked for; whole, or not at all.
+
+        The copy is not synced: after a power cut it is made again from the version, which is.
+        """
+        source, target = self.path(version), self.projection(version, tag)
+        if self.shows(target, version):
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
+        try:
+            shutil.copyfile(source, temporary)
+            written = source.stat()
+            os.utime(temporary, ns=(written.st_atime_ns, written.st_mtime_ns))
+            temporary.replace(target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        return target
