@@ -208,6 +208,9 @@ class LabelWriter:
             row["seconds_spent"] = seconds_leased(connection, image_id, client_id, now)
         if row["proposal_id"] is None and action == "label.save":
             row["proposal_id"] = _proposal(before, row["tag"])
+        started_from = next((v for v in before if v.label_id == row["proposal_id"]), None)
+        if started_from is not None and row["model_version"] is None:
+            row |= {"model": started_from.model, "model_version": started_from.model_version}
         proposal = next((v for v in before if v.label_id == row["proposal_id"]), None)
         if proposal is not None and row["model"] is None:
             row |= {"model": proposal.model, "model_version": proposal.model_version}
@@ -215,7 +218,9 @@ class LabelWriter:
         inserted = connection.execute(_INSERT, {**row, "shown_as": place})
         saved = LabelVersion(label_id=inserted.inserted_primary_key[0], **row)
         settle(connection, image_id, image, before=before, after=[*before, saved])
-        take_back_lease(connection, image_id, client_id)
+        if place == FINAL:
+            # With a draft the reader is not done yet.
+            take_back_lease(connection, image_id, client_id)
         touch_session(connection, self._database, client_id, author, saved=1, now=now)
         record_act(
             connection,

@@ -130,8 +130,8 @@ class Labels:
     ) -> LabelVersion:
         """Keep a reading as the image's next version, and show it where its tag's labels are looked for.
 
-        When the call returns, file and record are on the disk, whatever happens afterwards. The client's
-        lease on the image ends, and its session goes on.
+        When the call returns, file and record are on the disk, whatever happens afterwards. With a final
+        label the client's lease on the image ends; its session goes on.
 
         Args:
             data: the label map's file, checked by the caller.
@@ -139,6 +139,7 @@ class Labels:
             tag: ``"final"``, ``"draft"``, ``"original"`` for a model's proposal, or another plain word.
             state: ``"draft"``, ``"final"`` or ``"rejected"``; None: as the tag, ``"draft"`` or else final.
             label: ``"normal"``, ``"benign"`` or ``"malignant"`` as painted; None unknown.
+            model_version: None: model and version of the proposal.
             seconds_spent: None: since the image was leased to the client, where it was.
             proposal_id: the version it started from; None: the newest ``"original"`` one, unless a final
                 label was saved after it.
