@@ -42,8 +42,8 @@ def list_(studies: MaybeStudies = None, as_json: Json = False) -> None:
 
     Example: breastlabel models list --studies ~/studies
     """
-    from breastlabel.training.checkpoint import read_spec
     from breastlabel.training.registry import ModelRegistry
+    from breastlabel.training.spec import read_spec
 
     registry = _registry(studies)
     entries: list[dict[str, Any]] = []
@@ -84,7 +84,7 @@ def show(model: Model, version: Version = None, studies: MaybeStudies = None, as
 
     Example: breastlabel models show ultrasound
     """
-    from breastlabel.training.checkpoint import read_spec
+    from breastlabel.training.spec import read_spec
 
     folder = _folder(model, version, studies)
     if as_json:

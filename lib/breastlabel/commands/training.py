@@ -67,8 +67,8 @@ def train(
     """
     require_studies(studies)
     check_device(device)
-    from breastlabel.training.checkpoint import read_spec
     from breastlabel.training.run import train as run
+    from breastlabel.training.spec import read_spec
 
     with progress(quiet=as_json) as report:
 

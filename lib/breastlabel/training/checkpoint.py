@@ -23,18 +23,15 @@ from torch import Tensor
 
 import breastlabel
 from breastlabel.errors import CheckpointError
-from breastlabel.imaging.atomic import replace_folder, sync_files, write_bytes_atomically
+from breastlabel.imaging.atomic import replace_folder, sync_files
 from breastlabel.imaging.vocabulary import LesionClass
 from breastlabel.networks import create_network, network_config
 from breastlabel.networks.base import HybridNetwork
 from breastlabel.training.card import model_card
+from breastlabel.training.spec import FORMAT, read_spec, set_alias
 from breastlabel.transforms import preparation_from_config
 
 __all__ = ["FORMAT", "Checkpoint", "load_checkpoint", "read_spec", "save_checkpoint", "set_alias"]
-
-# The version of the layout of model.json. A reader refuses what is newer than itself.
-FORMAT = 1
-_FILES = ("model.safetensors", "model.json")
 
 
 @dataclass(frozen=True)
@@ -131,34 +128,6 @@ def save_checkpoint(
     return folder
 
 
-def read_spec(folder: Path) -> dict[str, Any]:
-    """``model.json`` of a checkpoint, without its weights.
-
-    Raises:
-        CheckpointError: it is missing, not JSON, or of a newer format.
-    """
-    missing = [name for name in _FILES if not (folder / name).is_file()]
-    if missing:
-        raise CheckpointError(
-            f"a checkpoint folder must hold {' and '.join(_FILES)}; '{folder.name}' lacks "
-            f"{', '.join(missing)}; train one with 'breastlabel train' or name another with --checkpoint"
-        )
-    try:
-        spec = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        version = int(spec["format"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"model.json must be this program's JSON; '{folder.name}' has something else ({error}); "
-            "restore it from its source"
-        ) from error
-    if version > FORMAT:
-        raise CheckpointError(
-            f"checkpoint format {FORMAT} or older is required; '{folder.name}' has {version}; "
-            "update breastlabel"
-        )
-    return dict(spec)
-
-
 def load_checkpoint(folder: Path) -> Checkpoint:
     """Read a checkpoint and check that its weights are the ones that were written.
 
@@ -187,11 +156,6 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             f"({str(error).splitlines()[0]}); update breastlabel or train again"
         ) from error
     return Checkpoint(network.eval(), preparation, spec, folder)
-
-
-def set_alias(path: Path, version: str) -> None:
-    """Point an alias file at a version, atomically: a reader sees the old one or the new one."""
-    write_bytes_atomically(path, (json.dumps({"version": version}) + "\n").encode())
 
 
 def _stored(tensor: Tensor, *, half: bool) -> Tensor:

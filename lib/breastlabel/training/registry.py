@@ -12,7 +12,7 @@ from pathlib import Path
 from breastlabel import champions
 from breastlabel.errors import CheckpointError, NotFoundError
 from breastlabel.imaging.atomic import sync_files, write_bytes_atomically
-from breastlabel.training.checkpoint import read_spec, set_alias
+from breastlabel.training.spec import read_spec, set_alias
 
 __all__ = ["ModelRegistry", "site_folder"]
 

@@ -6,18 +6,20 @@ own state when it is started again, and ends within one step on SIGTERM.
 
 ``job.json``: ``model``, ``studies``; optional ``preset``, ``epochs``, ``device``, ``from`` (a checkpoint
 folder; absent: the champion if there is one; null: from random weights), ``seed``, ``time_limit``,
-``promote`` (``auto``, ``always`` or ``never``).
+``promote`` (``auto``, ``always`` or ``never``), ``author`` and ``client_id`` (who asked).
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from breastlabel.imaging.atomic import write_bytes_atomically
-from breastlabel.jobs import Status, main_of, run_worker
+from breastlabel.errors import CheckpointError
+from breastlabel.jobs import CancelledError, Status, main_of, read_json, run_worker
 from breastlabel.jobs.resources import limit_torch
 
 __all__ = ["main", "run_job"]
@@ -29,14 +31,13 @@ def run_job(job: Path) -> int:
 
 
 def _train(asked: dict[str, Any], status: Status) -> str:
-    job = status.folder
     # Imported here so that the status says "starting" while torch loads.
-    from breastlabel.training.promotion import challenge
+    from breastlabel.imaging.atomic import write_bytes_atomically
     from breastlabel.training.registry import ModelRegistry, site_folder
     from breastlabel.training.run import train
 
     limit_torch(device=asked.get("device"))
-    model, studies = str(asked["model"]), Path(asked["studies"])
+    job, model, studies = status.folder, str(asked["model"]), Path(asked["studies"])
     registry = ModelRegistry(studies)
     start: Path | None
     if "from" in asked:
@@ -46,42 +47,93 @@ def _train(asked: dict[str, Any], status: Status) -> str:
         # Kept: a job that is started again goes on from the same champion, whichever serves by then.
         asked = {**asked, "from": None if start is None else str(start)}
         write_bytes_atomically(job / "job.json", (json.dumps(asked) + "\n").encode())
-    epochs_done = 0
+    output, epochs = job / "checkpoint", _epochs(asked, model, start)
+    reports = _Reports(status, epochs, read_json(output / "state" / "state.json"))
 
-    def on_progress(what: str, done: int, total: int) -> None:
-        at = epochs_done + done / total if what == "training" else 0.0
-        status.report(what, at / epochs)
+    def run() -> None:
+        train(
+            model,
+            studies,
+            output=output,
+            preset=str(asked.get("preset", "default")),
+            epochs=epochs,
+            device=asked.get("device"),
+            start_from=start,
+            seed=int(asked.get("seed", 0)),
+            time_limit=asked.get("time_limit"),
+            tracking=site_folder(studies),
+            progress=reports.on_progress,
+            on_epoch=(reports.on_epoch,),
+        )
 
-    def on_epoch(figures: dict[str, float]) -> None:
-        nonlocal epochs_done
-        epochs_done = int(figures["epoch"])
+    # A checkpoint appears whole: a worker before this one had got as far, but not to the promotion.
+    if not (output / "model.json").is_file():
+        _go_on(run, output, reports)
+    return _enter(registry, output, asked, status)
+
+
+def _go_on(run: Callable[[], None], output: Path, reports: _Reports) -> None:
+    """Go on from the state of a worker before; where labels changed since, it fits no more: train anew."""
+    goes_on = (output / "state").is_dir()
+    try:
+        run()
+    except CheckpointError:
+        if not goes_on:
+            raise
+        shutil.rmtree(output)
+        reports.begin(0)
+        run()
+
+
+class _Reports:
+    """Turns what a training tells into the job's status.
+
+    Args:
+        state: the trainer's, where an earlier worker left one.
+    """
+
+    def __init__(self, status: Status, epochs: int, state: dict[str, Any]) -> None:
+        self._status = status
+        self._epochs = epochs
+        self.begin(int(state.get("epoch", 0)))
+
+    def begin(self, epoch: int) -> None:
+        self._done = epoch
+        self._status.update(epochs=self._epochs, epoch=epoch, progress=round(epoch / self._epochs, 4))
+
+    def on_progress(self, what: str, done: int, total: int) -> None:
+        within = done / total if what == "training" else 0.0
+        self._status.report(what, (self._done + within) / self._epochs)
+
+    def on_epoch(self, figures: dict[str, float]) -> None:
+        self._done = int(figures["epoch"])
         finite = {k: round(v, 5) for k, v in figures.items() if v == v and abs(v) != float("inf")}
-        status.update(epoch=epochs_done, figures=finite)
+        self._status.update(epoch=self._done, figures=finite)
 
-    epochs = _epochs(asked, model, start)
-    status.update(epochs=epochs, epoch=0)
-    output = train(
-        model,
-        studies,
-        output=job / "checkpoint",
-        preset=str(asked.get("preset", "default")),
-        epochs=epochs,
-        device=asked.get("device"),
-        start_from=start,
-        seed=int(asked.get("seed", 0)),
-        time_limit=asked.get("time_limit"),
-        tracking=site_folder(studies),
-        progress=on_progress,
-        on_epoch=(on_epoch,),
-    )
-    promote = str(asked.get("promote", "auto"))
+
+def _enter(registry: Any, output: Path, asked: dict[str, Any], status: Status) -> str:
+    """Put the checkpoint among the versions, and let it serve if it may; one sentence on the outcome."""
+    from breastlabel.training.promotion import challenge
+    from breastlabel.training.spec import read_spec
+
+    model, promote = str(asked["model"]), str(asked.get("promote", "auto"))
+    version = str(read_spec(output)["version"])
     if promote == "never":
-        version = registry.add(model, output)
+        registry.add(model, output)
+        status.update(version=version, promoted=False)
         return f"version {version} was added; promotion was not asked for"
-    decision = challenge(registry, model, output, studies, always=promote == "always")
-    status.update(version=decision.challenger, promoted=decision.promoted)
+    status.update(message="comparing with the champion")
+    try:
+        decision = challenge(registry, model, output, Path(asked["studies"]), always=promote == "always")
+    except CancelledError:
+        # Where it serves already, the training cannot be taken back any more, only the promotion.
+        if registry.champion_version(model) != version:
+            raise
+        status.update(version=version, promoted=True)
+        return f"version {version} serves now"
+    status.update(version=version, promoted=decision.promoted)
     verb = "serves now" if decision.promoted else "was kept but does not serve"
-    return f"version {decision.challenger} {verb}: {decision.reason}"
+    return f"version {version} {verb}: {decision.reason}"
 
 
 def _epochs(asked: dict[str, Any], model: str, start: Path | None) -> int:

@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse
 from breastlabel.label.errors import named
 from breastlabel.label.infer import plain
 from breastlabel.label.routes.roles import ADMIN
-from breastlabel.training.checkpoint import read_spec
+from breastlabel.training.spec import read_spec
 
 if TYPE_CHECKING:
     from breastlabel.label.app import BreastLabelApp
