@@ -87,11 +87,6 @@ class NetworkOutputs:
         features = seen[0] if seen else answers.features[-1].mean((2, 3))
         return {Need.FEATURES: features.float().cpu().numpy(), **self._answered(answers)}
 
-    def features(self, images: npt.NDArray[np.floating[Any]]) -> Floats:
-        """The features alone: (B, H, W) -> (B, D), without any pass."""
-        plain = NetworkOutputs(self.network, passes=0, needs=frozenset(), precision=self._precision)
-        return plain.arrays(images)[Need.FEATURES]
-
     def _answered(self, answers: SampledAnswers) -> dict[Need, Floats]:
         outputs = answers.samples or [answers.plain]
         classes = torch.stack([(o.class_logits.float() / self._temperature).softmax(1) for o in outputs])

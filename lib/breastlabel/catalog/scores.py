@@ -56,13 +56,22 @@ class Scores:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def write(self, method: str, model: str, model_version: str, values: Mapping[str, float]) -> int:
+    def write(
+        self,
+        method: str,
+        model: str,
+        model_version: str,
+        values: Mapping[str, float],
+        *,
+        replace: bool = False,
+    ) -> int:
         """Write many scores; one that an image has already from this method and version is replaced.
 
         A killed write leaves the chunks before it. Images that the catalog does not know are passed over.
 
         Args:
             values: image id -> score, a finite number; the highest is offered first.
+            replace: remove the run's scores of all other images, with the first chunk.
 
         Returns:
             How many images have a score of this run now.
@@ -82,6 +91,8 @@ class Scores:
         for start in range(0, max(len(ids), 1), _CHUNK):
             with self._database.write() as connection:
                 run_id = self._run(connection, method, model, model_version)
+                if replace and start == 0:
+                    connection.execute(delete(scores_table).where(scores_table.c.run_id == run_id))
                 rows = [
                     {"run": run_id, "image": image_id, "value": numbers[image_id]}
                     for image_id in ids[start : start + _CHUNK]
@@ -121,13 +132,24 @@ class Scores:
         with self._database.read() as connection:
             return [ScoreRun(*row) for row in connection.execute(query)]
 
-    def clear(self, method: str, model: str, keep_version: str | None = None) -> None:
-        """Remove a method's scores by a model, but for those of one version."""
-        query = select(runs.c.run_id).where(runs.c.method == method, runs.c.model == model)
+    def clear(
+        self, method: str, model: str, keep_version: str | None = None, *, keep_newest: int = 0
+    ) -> None:
+        """Remove a method's scores by a model.
+
+        Args:
+            keep_version: but for those of this version.
+            keep_newest: but for so many versions (beside that one), those that were scored last.
+        """
+        query = (
+            select(runs.c.run_id)
+            .where(runs.c.method == method, runs.c.model == model)
+            .order_by(runs.c.written_at.desc(), runs.c.run_id.desc())
+        )
         if keep_version is not None:
             query = query.where(runs.c.model_version != keep_version)
         with self._database.read() as connection:
-            found = connection.scalars(query).all()
+            found = connection.scalars(query).all()[keep_newest:]
         for run_id in found:
             # One run a transaction: it then waits for no other run's scores while it holds some.
             with self._database.write() as connection:
