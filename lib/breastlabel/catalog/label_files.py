@@ -59,6 +59,15 @@ class LabelFiles:
         """Where the version's immutable file lies."""
         return self.studies / version.file
 
+    def folder(self, tag: str) -> Path:
+        """Where the labels of a tag are shown.
+
+        Raises:
+            InvalidLabelError: the tag is no plain word, and so no folder's name.
+        """
+        _check_tag(tag)
+        return self.studies / _LABELS / tag
+
     def store(self, image_id: str, data: bytes, *, tag: str, suffix: str) -> str:
         """Write a version's file; it is on the disk (synced) when the call returns.
 
@@ -73,10 +82,7 @@ class LabelFiles:
             UnknownNameError: no suffix of a label map.
             OSError: nothing was written (full disk, no permission).
         """
-        if not _TAG.fullmatch(tag):
-            raise InvalidLabelError(
-                "a label's tag must be a plain word such as final; got another; leave it out"
-            )
+        _check_tag(tag)
         if suffix not in LABEL_SUFFIXES:
             raise UnknownNameError("suffix of a label map", suffix, LABEL_SUFFIXES)
         if not data:
@@ -98,7 +104,7 @@ class LabelFiles:
 
     def shown(self, image_id: str, tag: str) -> list[Path]:
         """The files that lie in ``labels/<tag>`` for the image: the projection, or what was put there."""
-        folder = self.studies / _LABELS / tag
+        folder = self.folder(tag)
         return [p for suffix in LABEL_SUFFIXES if (p := folder / f"{image_id}{suffix}").is_file()]
 
     def shows(self, file: Path, version: LabelVersion) -> bool:
@@ -115,7 +121,7 @@ class LabelFiles:
     def projection(self, version: LabelVersion, tag: str) -> Path:
         """Where a version lies while it is the one that is shown under the tag."""
         suffix = next(s for s in LABEL_SUFFIXES if version.file.endswith(s))
-        return self.studies / _LABELS / tag / f"{version.image_id}{suffix}"
+        return self.folder(tag) / f"{version.image_id}{suffix}"
 
     def project(self, version: LabelVersion, tag: str) -> Path:
         """Put a copy of a version where its tag's labels are looked for; whole, or not at all.
@@ -137,3 +143,8 @@ class LabelFiles:
                 temporary.unlink(missing_ok=True)
             raise
         return target
+
+
+def _check_tag(tag: str) -> None:
+    if not _TAG.fullmatch(tag):
+        raise InvalidLabelError("a label's tag must be a plain word such as final; got another; leave it out")
