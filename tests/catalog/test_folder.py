@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from breastlabel.catalog import LABELS_FOLDER, Catalog, folder, hashed_split, label_path
+from breastlabel.catalog import LABELS_FOLDER, Catalog, folder, hashed_split, label_path, reconcile
 from breastlabel.errors import NotFoundError
 from breastlabel.imaging import Modality
 from breastlabel.imaging.dicom import opaque_key
@@ -18,6 +18,12 @@ def touch(path):
     return path
 
 
+def draw(path):
+    """A label file; an empty one would count as none."""
+    touch(path).write_bytes(f"a label in {path.name}".encode())
+    return path
+
+
 def ids(studies):
     with Catalog.open(studies) as catalog:
         return [r.image_id for r in catalog.images()]
@@ -26,7 +32,7 @@ def ids(studies):
 def test_a_plain_folder_becomes_a_catalog(tmp_path):
     for name in ("b.png", "a.nii.gz", "C.PNG", "datastore_v2.json", "notes.txt", ".hidden.png"):
         touch(tmp_path / name)
-    touch(tmp_path / LABELS_FOLDER / "b.nrrd")
+    draw(tmp_path / LABELS_FOLDER / "b.nrrd")
     with Catalog.open(tmp_path) as catalog:
         found = {r.image_id: r for r in catalog.images()}
     assert set(found) == {"C", "a", "b"}
@@ -41,7 +47,7 @@ def test_opening_again_finds_new_images_and_labels(tmp_path):
     touch(tmp_path / "a.png")
     assert ids(tmp_path) == ["a"]
     touch(tmp_path / "b.png")
-    touch(tmp_path / LABELS_FOLDER / "a.png")
+    draw(tmp_path / LABELS_FOLDER / "a.png")
     with Catalog.open(tmp_path) as catalog:
         assert [(r.image_id, r.reviewed) for r in catalog.images()] == [("a", True), ("b", False)]
 
@@ -85,8 +91,8 @@ def test_of_two_files_with_one_stem_the_first_counts(tmp_path):
 
 def test_the_newest_label_is_the_final_one(tmp_path):
     assert label_path(tmp_path, "a") is None
-    old = touch(tmp_path / LABELS_FOLDER / "a.nrrd")
-    new = touch(tmp_path / LABELS_FOLDER / "a.nii.gz")
+    old = draw(tmp_path / LABELS_FOLDER / "a.nrrd")
+    new = draw(tmp_path / LABELS_FOLDER / "a.nii.gz")
     os.utime(old, (1, 1))
     assert label_path(tmp_path, "a") == new
     os.utime(new, (1, 1))
@@ -199,7 +205,7 @@ def test_a_record_number_cannot_be_found_by_trying(tmp_path):
 def test_an_image_whose_label_is_removed_is_no_longer_reviewed(tmp_path):
     for name in "abc":
         touch(tmp_path / f"{name}.png")
-        touch(tmp_path / LABELS_FOLDER / f"{name}.nrrd")
+        draw(tmp_path / LABELS_FOLDER / f"{name}.nrrd")
     with Catalog.open(tmp_path) as catalog:
         catalog.update_image("a", label="benign")
         catalog.update_image("b", label="normal")
@@ -211,12 +217,12 @@ def test_an_image_whose_label_is_removed_is_no_longer_reviewed(tmp_path):
 
 def test_labels_that_cannot_be_listed_change_nothing(tmp_path, monkeypatch):
     touch(tmp_path / "a.png")
-    touch(tmp_path / LABELS_FOLDER / "a.nrrd")
+    draw(tmp_path / LABELS_FOLDER / "a.nrrd")
     Catalog.open(tmp_path).close()
 
-    def denied(path):
+    def denied(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(folder.os, "listdir", denied)
+    monkeypatch.setattr(reconcile, "label_entries", denied)
     with Catalog.open(tmp_path) as catalog:
         assert catalog.image("a").reviewed

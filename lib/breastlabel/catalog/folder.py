@@ -6,13 +6,18 @@ import hashlib
 import os
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from sqlalchemy import select
+
+from breastlabel.catalog.label_files import LABEL_SUFFIXES
+from breastlabel.catalog.label_folder import LABELS_ROOT, label_tags
 from breastlabel.catalog.models import ImageRecord, is_plain_name
+from breastlabel.catalog.tables import images_table
 from breastlabel.errors import InvalidImageError, NotFoundError
-from breastlabel.imaging import IMAGE_SUFFIXES, LesionClass, Modality, image_stem
+from breastlabel.imaging import IMAGE_SUFFIXES, Modality, image_stem
 from breastlabel.imaging.dicom import HeaderKeys, header_keys
 from breastlabel.imaging.files import DICOM_SUFFIXES
 
@@ -22,23 +27,23 @@ if TYPE_CHECKING:
 __all__ = [
     "CATALOG_FILE",
     "LABELS_FOLDER",
-    "LABEL_SUFFIXES",
     "hashed_split",
     "label_path",
     "sync_folder",
+    "take_in",
 ]
 
 CATALOG_FILE = Path(".breastlabel") / "catalog.sqlite3"
-LABELS_FOLDER = Path("labels") / "final"
-#: The kinds of label map that may lie in `LABELS_FOLDER`, the preferred one first.
-LABEL_SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".png")
+LABELS_FOLDER = Path(LABELS_ROOT) / "final"
 
 MISSING = "file-missing"
 #: Kept out because the patient's images are in several splits already.
 PATIENT_ACROSS_SPLITS = "patient-across-splits"
-_SEEN = "folder_seen"
+# Not the name that the catalogs of version 0.1 use: they know of label files, but not of label versions.
+_SEEN = "folder_and_labels_seen"
 #: A folder changed this recently may change again without its time stamp moving.
 _SETTLED_NS = 2_000_000_000
+_CHUNK = 500
 
 
 def hashed_split(key: str) -> str:
@@ -72,67 +77,127 @@ def label_path(studies: str | Path, image_id: str) -> Path | None:
     return None if newest is None else newest[1]
 
 
-def sync_folder(studies: str | Path, *, catalog: Catalog, modality: Modality = Modality.US) -> int:
-    """Let the catalog learn of images and final labels that were put into the folder.
+def sync_folder(
+    studies: str | Path, *, catalog: Catalog, modality: Modality = Modality.US, always: bool = False
+) -> int:
+    """Let the catalog learn of images and labels that were put into the folder or taken out of it.
 
     A new image's id is its file's stem. A DICOM file belongs to the patient whom its header names, and joins
     the group and split of that patient's images that are there already; any other file is a patient of its
-    own. The split of a new patient is given by a hash of its key. An image is reviewed while a final label
-    is there; a normal one needs none. A known image whose file is gone is excluded as ``"file-missing"``
-    until the file is back; its split is kept. Where neither the folder nor its labels changed since the last
-    time, nothing is listed. Files other than images are left alone.
+    own. The split of a new patient is given by a hash of its key. A known image whose file is gone is
+    excluded as ``"file-missing"`` until the file is back; its split is kept. Labels become versions
+    (`reconcile`). Where neither the folder nor its labels changed since the last time, nothing is listed.
+    Files other than images and labels are left alone.
 
     Args:
         catalog: of that folder. `Catalog.open` has called this already.
         modality: what new images are taken for where no DICOM header says it.
+        always: list the folder even where its time stamps say that nothing changed.
 
     Returns:
         How many images were new.
     """
+    from breastlabel.catalog.legacy import import_legacy
+    from breastlabel.catalog.reconcile import reconcile
+
     folder = Path(studies).absolute()
     seen = _fingerprint(folder)
-    if seen is not None and catalog.state(_SEEN) == seen:
+    if not always and seen is not None and catalog.state(_SEEN) == seen:
         return 0
     files = _image_files(folder)
-    labelled = _labelled_ids(folder)
-    known = {record.image_id: record for record in catalog.images()}
-    names = set(files.values())
-    changes: dict[str, dict[str, object]] = {}
-    for image_id, record in known.items():
-        if labelled is not None and (reviewed := _is_reviewed(record, labelled)) != record.reviewed:
-            changes.setdefault(image_id, {})["reviewed"] = reviewed
-        there = record.file in names or (folder / record.file).exists()
-        if not there and record.excluded is None:
-            changes.setdefault(image_id, {})["excluded"] = MISSING
-        elif there and record.excluded == MISSING:
-            changes.setdefault(image_id, {})["excluded"] = None
-    if changes:
-        catalog.update_images(changes)
-    patients: dict[str, list[ImageRecord]] = defaultdict(list)
-    for record in known.values():
-        patients[record.patient_key].append(record)
-    new = [
-        _unknown_image(
-            image_id,
-            name,
-            keys=_keys(folder / name, catalog),
-            modality=modality,
-            reviewed=image_id in (labelled or ()),
-            patients=patients,
-        )
-        for image_id, name in files.items()
-        if image_id not in known
-    ]
-    added = catalog.add_images(new)
+    known = _known_images(catalog)
+    _mark_missing(catalog, _missing(folder, files, known), known)
+    new = {image_id: name for image_id, name in files.items() if image_id not in known}
+    added = _add(catalog, folder, new, modality)
+    import_legacy(catalog)
+    reconcile(catalog)
     if seen is not None:
         catalog.set_state(_SEEN, seen)
     return added
 
 
-def _is_reviewed(record: ImageRecord, labelled: set[str]) -> bool:
-    if record.image_id in labelled:
-        return True
-    return record.reviewed and record.label == LesionClass.NORMAL.label
+def take_in(catalog: Catalog, names: Iterable[str], *, modality: Modality = Modality.US) -> int:
+    """`sync_folder` for a few files that are known to have come, changed or gone.
+
+    Args:
+        names: POSIX paths relative to the studies folder: ``case-1.png``, ``labels/final/case-1.nii.gz``.
+            Files that are neither an image nor a label are passed over.
+
+    Returns:
+        How many images were new.
+    """
+    from breastlabel.catalog.reconcile import reconcile_labels
+
+    assert catalog.studies is not None
+    folder = catalog.studies
+    images: dict[str, str] = {}
+    labels: set[tuple[str, str]] = set()
+    for path in map(PurePosixPath, sorted(names)):
+        if len(path.parts) == 1 and _is_image_name(path.name):
+            images.setdefault(image_stem(path.name), path.name)
+        elif len(path.parts) == 3 and path.parts[0] == LABELS_ROOT and path.name.endswith(LABEL_SUFFIXES):
+            labels.add((image_stem(path.name), path.parts[1]))
+    known = _known_images(catalog, list(images))
+    gone = {i for i, (file, _) in known.items() if not (folder / file).exists()}
+    _mark_missing(catalog, gone, known)
+    new = {i: name for i, name in images.items() if i not in known and (folder / name).is_file()}
+    added = _add(catalog, folder, new, modality)
+    # A label may have come before its image.
+    labels.update((image_id, tag) for image_id in new for tag in label_tags(folder))
+    reconcile_labels(catalog, labels)
+    return added
+
+
+def _known_images(catalog: Catalog, only: list[str] | None = None) -> dict[str, tuple[str, str | None]]:
+    """Image id -> (file, why it is excluded)."""
+    table = images_table.c
+    query = select(table.image_id, table.file, table.excluded)
+    found: dict[str, tuple[str, str | None]] = {}
+    with catalog.database.read() as connection:
+        chunks = [query] if only is None else [query.where(table.image_id.in_(c)) for c in _chunks(only)]
+        for chunk in chunks:
+            found.update((row[0], (row[1], row[2])) for row in connection.execute(chunk))
+    return found
+
+
+def _missing(folder: Path, files: Mapping[str, str], known: Mapping[str, tuple[str, str | None]]) -> set[str]:
+    """Known images whose file is not there; each subfolder is listed once."""
+    names: dict[str, set[str]] = {"": set(files.values())}
+    missing = set()
+    for image_id, (file, _) in known.items():
+        parent, _, name = file.rpartition("/")
+        if parent not in names:
+            try:
+                names[parent] = set(os.listdir(folder / parent))
+            except OSError:
+                names[parent] = set()
+        # Of two files with one stem only the first is listed.
+        if name not in names[parent] and not (folder / file).exists():
+            missing.add(image_id)
+    return missing
+
+
+def _mark_missing(catalog: Catalog, missing: set[str], known: Mapping[str, tuple[str, str | None]]) -> None:
+    """Exclude images without a file; take back those that have theirs again."""
+    changes: dict[str, dict[str, object]] = {}
+    for image_id, (_, excluded) in known.items():
+        if image_id in missing and excluded is None:
+            changes[image_id] = {"excluded": MISSING}
+        elif image_id not in missing and excluded == MISSING:
+            changes[image_id] = {"excluded": None}
+    if changes:
+        catalog.update_images(changes)
+
+
+def _add(catalog: Catalog, folder: Path, files: Mapping[str, str], modality: Modality) -> int:
+    if not files:
+        return 0
+    keys = {image_id: _keys(folder / name, catalog) for image_id, name in files.items()}
+    patients = _groups_and_splits(catalog, {k.patient for k in keys.values() if k and k.patient})
+    return catalog.add_images(
+        _unknown_image(image_id, name, keys=keys[image_id], modality=modality, patients=patients)
+        for image_id, name in files.items()
+    )
 
 
 def _keys(file: Path, catalog: Catalog) -> HeaderKeys | None:
@@ -144,20 +209,31 @@ def _keys(file: Path, catalog: Catalog) -> HeaderKeys | None:
         return None
 
 
+def _groups_and_splits(catalog: Catalog, patients: set[str]) -> Mapping[str, list[tuple[str, str | None]]]:
+    """Patient key -> (group, split) of each of the patient's images."""
+    table = images_table.c
+    query = select(table.patient_key, table.group, table.split)
+    found: dict[str, list[tuple[str, str | None]]] = defaultdict(list)
+    with catalog.database.read() as connection:
+        for chunk in _chunks(sorted(patients)):
+            for patient, group, split in connection.execute(query.where(table.patient_key.in_(chunk))):
+                found[patient].append((group, split))
+    return found
+
+
 def _unknown_image(
     image_id: str,
     name: str,
     *,
     keys: HeaderKeys | None,
     modality: Modality,
-    reviewed: bool,
-    patients: Mapping[str, Sequence[ImageRecord]],
+    patients: Mapping[str, list[tuple[str, str | None]]],
 ) -> ImageRecord:
     """A new image, in the group and split of its patient's other images."""
     patient = (keys.patient if keys else None) or f"folder:{image_id}"
-    others = patients.get(patient, ())
-    group = min((r.group for r in others), default=patient)
-    splits = sorted({r.split for r in others if r.split is not None}) or [hashed_split(group)]
+    others = patients.get(patient, [])
+    group = min((group for group, _ in others), default=patient)
+    splits = sorted({split for _, split in others if split is not None}) or [hashed_split(group)]
     return ImageRecord(
         image_id=image_id,
         file=name,
@@ -168,8 +244,11 @@ def _unknown_image(
         group=group,
         split=splits[0] if len(splits) == 1 else None,
         excluded=PATIENT_ACROSS_SPLITS if len(splits) > 1 else None,
-        reviewed=reviewed,
     )
+
+
+def _is_image_name(name: str) -> bool:
+    return name.lower().endswith(IMAGE_SUFFIXES) and is_plain_name(name)
 
 
 def _image_files(folder: Path) -> dict[str, str]:
@@ -178,36 +257,25 @@ def _image_files(folder: Path) -> dict[str, str]:
     Files whose names cannot be ids are passed over, so that one of them does not close the whole folder.
     """
     with os.scandir(folder) as entries:
-        names = sorted(
-            e.name
-            for e in entries
-            if is_plain_name(e.name) and e.name.lower().endswith(IMAGE_SUFFIXES) and e.is_file()
-        )
+        names = sorted(e.name for e in entries if _is_image_name(e.name) and e.is_file())
     files: dict[str, str] = {}
     for name in names:
-        files.setdefault(image_stem(Path(name)), name)
+        files.setdefault(image_stem(name), name)
     return files
-
-
-def _labelled_ids(folder: Path) -> set[str] | None:
-    """Images with a final label; None where the labels cannot be listed now."""
-    try:
-        names = os.listdir(folder / LABELS_FOLDER)
-    except FileNotFoundError:
-        return set()
-    except OSError:
-        return None
-    return {image_stem(Path(n)) for n in names if n.endswith(LABEL_SUFFIXES) and not n.startswith(".")}
 
 
 def _fingerprint(folder: Path) -> str | None:
     """Changes whenever a file is added to or removed from the folder or its labels; None while in flux."""
-    stamps = []
-    for path in (folder, folder / LABELS_FOLDER):
-        try:
-            stamps.append(path.stat().st_mtime_ns)
-        except OSError:
-            stamps.append(0)
+    try:
+        folders = (folder, *(folder / LABELS_ROOT / tag for tag in label_tags(folder)))
+        stamps = [path.stat().st_mtime_ns for path in folders]
+    except OSError:
+        return None
     if max(stamps) > time.time_ns() - _SETTLED_NS:
         return None
     return " ".join(map(str, stamps))
+
+
+def _chunks(values: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(values), _CHUNK):
+        yield values[start : start + _CHUNK]
