@@ -222,6 +222,7 @@ def test_a_checkpoint_that_is_there_has_its_history(
 
 
 def test_a_worse_challenger_is_refused_and_kept(studies: Path, tmp_path: Path) -> None:
+    write_phantom_studies(studies, exams=9, seed=6, shape=(64, 80), split="val")
     good = train("ultrasound", studies, output=tmp_path / "good", preset="tiny")
     bad = train("ultrasound", studies, output=tmp_path / "bad", preset="tiny", epochs=1)
     registry = ModelRegistry(studies)

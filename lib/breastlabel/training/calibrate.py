@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +16,18 @@ from breastlabel.training.losses import JointLoss
 from breastlabel.training.settings import TrainingSettings
 from breastlabel.training.validation import Outputs, dice_scores, run_network, validate
 
-__all__ = ["Choice", "choose_on_validation"]
+__all__ = ["Choice", "Kept", "choose_on_validation"]
 
 _MASK_THRESHOLDS = np.round(np.arange(0.3, 0.71, 0.05), 2)
 # Never below one half: an image is called normal only where that is the likeliest answer.
 _NORMAL_THRESHOLDS = np.round(np.arange(0.5, 0.96, 0.05), 2)
+
+
+class Kept(NamedTuple):
+    """Temperature and thresholds that were chosen before."""
+
+    calibration: Mapping[str, float]
+    thresholds: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -41,30 +48,38 @@ class Choice:
 
 
 def choose_on_validation(
-    network: HybridNetwork, val: TrainingArrays | None, *, views: Sequence[str] = ()
+    network: HybridNetwork,
+    val: TrainingArrays | None,
+    *,
+    views: Sequence[str] = (),
+    kept: Kept | None = None,
 ) -> Choice:
     """Choose on validation images; the neutral values where there are none, or too few kinds.
 
     Args:
         views: the test-time flips with which the checkpoint will answer; what suits one pass alone does not
             suit their mean, which is less extreme.
+        kept: what to keep instead of choosing, where the images are too few; the figures are measured.
     """
     from breastlabel.inference.calibration import fit_temperature
 
     temperature, thresholds = 1.0, {"mask": 0.5, "normal": 0.5}
+    calibration = {"temperature": temperature}
+    if kept is not None:
+        calibration, thresholds = dict(kept.calibration), dict(kept.thresholds)
     if val is None:
-        return Choice({"temperature": temperature}, thresholds, {})
-    outputs = run_network(network, val, views=views)
-    known = val.labels >= 0
-    if len(np.unique(val.labels[known])) > 1:
-        temperature = float(fit_temperature(outputs.class_logits[known], val.labels[known]))
-    if val.masks.any():
-        thresholds = _thresholds(outputs, val, temperature)
+        return Choice(calibration, thresholds, {})
+    if kept is None:
+        outputs = run_network(network, val, views=views)
+        known = val.labels >= 0
+        if len(np.unique(val.labels[known])) > 1:
+            temperature = float(fit_temperature(outputs.class_logits[known], val.labels[known]))
+            calibration = {"temperature": temperature}
+        if val.masks.any():
+            thresholds = _thresholds(outputs, val, temperature)
     figures = validate(network, val, JointLoss(), TrainingSettings())
     return Choice(
-        {"temperature": temperature},
-        thresholds,
-        {k.removeprefix("val_"): v for k, v in figures.items() if np.isfinite(v)},
+        calibration, thresholds, {k.removeprefix("val_"): v for k, v in figures.items() if np.isfinite(v)}
     )
 
 

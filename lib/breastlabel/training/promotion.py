@@ -7,24 +7,24 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
 from breastlabel.errors import CheckpointError
-from breastlabel.imaging.vocabulary import LesionClass
+from breastlabel.training.answers import Answers, Difference, answers, auc_difference, dice_difference
 from breastlabel.training.checkpoint import load_checkpoint
+from breastlabel.training.held_out import read_held_out
 from breastlabel.training.registry import ModelRegistry
 from breastlabel.training.run import prepare_split
-from breastlabel.training.validation import area_under_roc, dice_scores, run_network
+from breastlabel.training.settings import ENOUGH_PATIENTS
 
-__all__ = ["AUC_MARGIN", "MARGIN", "Decision", "challenge"]
+__all__ = ["AUC_MARGIN", "LEAST_PATIENTS", "MARGIN", "Decision", "challenge"]
 
 # How much mean Dice a challenger may lose on the validation split before it is refused.
 MARGIN = 0.02
 # How much malignant AUC it may lose. Here the loss must be shown: with a few dozen images an AUC's interval
 # is so wide that no challenger could be shown not to lose, however much better its outlines are.
 AUC_MARGIN = 0.02
-
-Difference = tuple[float, float, float]
+# With fewer patients an interval means nothing: that all four of four are better happens by chance once in
+# 16 times (five of five: once in 32).
+LEAST_PATIENTS = 5
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,19 @@ class Decision:
 
     Attributes:
         champion, challenger: versions.
-        champion_dice, challenger_dice: mean Dice over the validation images with a lesion, each model
-            with its own preparation and threshold; None where there is no such image.
+        champion_dice, challenger_dice: mean Dice over the compared images with a lesion, each model with its
+            own preparation and threshold; None where there is no such image.
         difference: challenger minus champion on the same images, with its 95 % interval by paired
             bootstrap over patients: mean, low, high; None where there is nothing to compare.
         n: how many images that is.
         champion_auc, challenger_auc: area under the ROC curve of malignant against the rest over the
-            validation images whose class is known; None where they are not both malignant and other.
+            compared images whose class is known; None where they are not both malignant and other.
         auc_difference: as ``difference``, of these areas.
         auc_n: how many images that is.
         reason: one sentence.
+        n_val: how many of the ``n`` images are of the validation split; the others were held out in turn.
+        val_difference: as ``difference``, of the validation images alone.
+        held_out_difference: as ``difference``, of the held-out images alone.
     """
 
     champion: str | None
@@ -57,6 +60,9 @@ class Decision:
     challenger_auc: float | None = None
     auc_difference: Difference | None = None
     auc_n: int = 0
+    n_val: int = 0
+    val_difference: Difference | None = None
+    held_out_difference: Difference | None = None
 
 
 def challenge(
@@ -64,11 +70,14 @@ def challenge(
 ) -> Decision:
     """Add a checkpoint to the registry and promote it if it is not worse; the decision is recorded.
 
-    Not worse means that the whole 95 % interval of its difference to the champion in mean validation Dice
-    (paired bootstrap over patients) lies above ``-MARGIN``, and that its malignant AUC is not shown to have
+    The fixed validation split decides. Where it has fewer than `ENOUGH_PATIENTS` with an outlined lesion, the
+    new labels that fine-tuning held out in turn are added (`HeldOut`), if it started from this very champion.
+
+    Not worse means that the whole 95 % interval of its difference to the champion in mean Dice (paired
+    bootstrap over patients) lies above ``-MARGIN``, and that its malignant AUC is not shown to have
     fallen: by more than ``AUC_MARGIN`` on all images, with the whole interval below 0. Where no AUC is
-    defined, Dice alone counts. Where there is a champion and no outlined lesion to compare on, the champion
-    stays.
+    defined, Dice alone counts. Where there is a champion and fewer than `LEAST_PATIENTS` patients with an
+    outlined lesion to compare on, the champion stays.
 
     Args:
         always: promote whatever the figures say (they are still recorded).
@@ -81,18 +90,30 @@ def challenge(
     if champion_version is None and registry.has_champion(model) and not always:
         registry.champion(model)
     version = registry.add(model, challenger)
-    new = _answers(challenger, studies)
-    old = None if champion_version is None else _answers(registry.champion(model), studies)
-    difference = None if old is None else _dice_difference(new, old)
-    auc_difference = None if old is None else _auc_difference(new, old)
+    new = val_new = _answers(challenger, studies)
+    old = val_old = None if champion_version is None else _answers(registry.champion(model), studies)
+    held_out = read_held_out(challenger)
+    held_out_difference = None
+    if (
+        old is not None
+        and held_out is not None
+        and held_out.champion == champion_version
+        and new.n_patients < ENOUGH_PATIENTS
+    ):
+        held_out_difference = dice_difference(held_out.after, held_out.before)
+        new, old = new | held_out.after, old | held_out.before
+    difference = None if old is None else dice_difference(new, old)
+    auc = None if old is None else auc_difference(new, old)
     if always:
         promoted, reason = True, "promotion was asked for whatever the figures say"
     elif champion_version is None:
         promoted, reason = True, "there was no champion"
     elif difference is None:
         promoted, reason = False, "the validation split has no outlined lesion to compare on"
+    elif new.n_patients < LEAST_PATIENTS:
+        promoted, reason = False, _too_few(new.n_patients, difference)
     else:
-        promoted, reason = _compared(difference, auc_difference)
+        promoted, reason = _compared(difference, auc, where=_where(len(val_new.dice), len(new.dice)))
     decision = Decision(
         champion=champion_version,
         challenger=version,
@@ -104,8 +125,11 @@ def challenge(
         n=len(new.dice),
         champion_auc=None if old is None else old.auc(),
         challenger_auc=new.auc(),
-        auc_difference=auc_difference,
+        auc_difference=auc,
         auc_n=len(new.malignant),
+        n_val=len(val_new.dice),
+        val_difference=None if val_old is None else dice_difference(val_new, val_old),
+        held_out_difference=held_out_difference,
     )
     if promoted:
         registry.promote(model, version)
@@ -113,11 +137,12 @@ def challenge(
     return decision
 
 
-def _compared(dice: Difference, auc: Difference | None) -> tuple[bool, str]:
+def _compared(dice: Difference, auc: Difference | None, *, where: str = "") -> tuple[bool, str]:
     """Whether the challenger is not worse in any of them, and the sentence that says so."""
     keeps_dice = dice[1] >= -MARGIN
     relation = "is not" if keeps_dice else "may be"
     reason = f"its validation Dice {relation} worse than the champion's by more than {MARGIN}: {_said(dice)}"
+    reason += where
     if auc is None:
         return keeps_dice, reason
     keeps_auc = auc[0] >= -AUC_MARGIN or auc[2] >= 0
@@ -126,90 +151,36 @@ def _compared(dice: Difference, auc: Difference | None) -> tuple[bool, str]:
     return keeps_dice and keeps_auc, reason
 
 
+def _too_few(n: int, difference: Difference) -> str:
+    return (
+        f"{LEAST_PATIENTS} patients with an outlined lesion are required to compare on, in the validation "
+        f"split or among new labels; there are {n} ({_said(difference)}); label more images"
+    )
+
+
+def _where(n_val: int, n: int) -> str:
+    if n == n_val:
+        return ""
+    return f" on {n_val} validation images and {n - n_val} new ones that were held out in turn"
+
+
 def _said(difference: Difference) -> str:
     mean, low, high = difference
     return f"difference {mean:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
-@dataclass(frozen=True)
-class _Answers:
-    """What a checkpoint makes of the validation images, each by image id.
-
-    Attributes:
-        dice: of the images with an outlined lesion.
-        scores: calibrated probability of malignant.
-        malignant: whether the image is, where its class is known.
-        groups: patients.
-    """
-
-    dice: dict[str, float]
-    scores: dict[str, float]
-    malignant: dict[str, bool]
-    groups: dict[str, str]
-
-    def mean_dice(self) -> float | None:
-        return float(np.mean(list(self.dice.values()))) if self.dice else None
-
-    def auc(self) -> float | None:
-        ids = list(self.malignant)
-        truth = np.array([self.malignant[i] for i in ids], dtype=bool)
-        area = area_under_roc(np.array([self.scores[i] for i in ids]), truth)
-        return float(area) if np.isfinite(area) else None
-
-
-def _answers(folder: Path, studies: Path) -> _Answers:
-    from breastlabel.inference.calibration import apply_temperature
-
+def _answers(folder: Path, studies: Path) -> Answers:
     checkpoint = load_checkpoint(folder)
     arrays = prepare_split(studies, "val", checkpoint.preparation, model=checkpoint.model)
     if arrays is None:
-        return _Answers({}, {}, {}, {})
-    views = checkpoint.spec.get("inference", {}).get("tta", ())
-    outputs = run_network(checkpoint.network, arrays, views=views)
-    threshold = float(checkpoint.spec["thresholds"].get("mask", 0.5))
-    dice = dice_scores(outputs.mask_logits, arrays.masks, threshold=threshold)
-    # Between three classes the temperature can change which image is the likelier malignant one.
-    temperature = float(checkpoint.spec["calibration"].get("temperature", 1.0))
-    scores = apply_temperature(outputs.class_logits, temperature)[:, LesionClass.MALIGNANT]
-    ids = [str(i) for i in arrays.ids]
-    return _Answers(
-        {i: float(d) for i, d in zip(ids, dice, strict=True) if np.isfinite(d)},
-        {i: float(s) for i, s in zip(ids, scores, strict=True)},
-        {i: int(c) == LesionClass.MALIGNANT for i, c in zip(ids, arrays.labels, strict=True) if c >= 0},
-        {i: str(group) for i, group in zip(ids, arrays.groups, strict=True)},
+        return Answers()
+    return answers(
+        checkpoint.network,
+        arrays,
+        mask_threshold=float(checkpoint.spec["thresholds"].get("mask", 0.5)),
+        temperature=float(checkpoint.spec["calibration"].get("temperature", 1.0)),
+        views=checkpoint.spec.get("inference", {}).get("tta", ()),
     )
-
-
-def _dice_difference(new: _Answers, old: _Answers) -> Difference | None:
-    # Imported here and below: evaluation builds on training.
-    from breastlabel.evaluation.bootstrap import paired_bootstrap
-
-    both = sorted(new.dice.keys() & old.dice.keys())
-    if not both:
-        return None
-    found = paired_bootstrap(
-        np.array([new.dice[i] for i in both]),
-        np.array([old.dice[i] for i in both]),
-        [new.groups[i] for i in both],
-    )
-    return found.mean, found.low, found.high
-
-
-def _auc_difference(new: _Answers, old: _Answers) -> Difference | None:
-    from breastlabel.evaluation.bootstrap import paired_bootstrap
-    from breastlabel.evaluation.classification import auc
-
-    both = sorted(new.malignant.keys() & old.malignant.keys())
-    truth = np.array([new.malignant[i] for i in both], dtype=bool)
-    if truth.all() or not truth.any():
-        return None
-    found = paired_bootstrap(
-        np.array([new.scores[i] for i in both]),
-        np.array([old.scores[i] for i in both]),
-        [new.groups[i] for i in both],
-        statistic=lambda scores, weights: auc(truth, scores, weights),
-    )
-    return found.mean, found.low, found.high
 
 
 def _record(registry: ModelRegistry, model: str, decision: Decision) -> None:

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from breastlabel.errors import CheckpointError, StudiesError
-from breastlabel.imaging.atomic import restore_folder
 from breastlabel.networks import create_network
-from breastlabel.networks.base import HybridNetwork
 from breastlabel.training.arrays import Preparation, TrainingArrays
 from breastlabel.training.augmentations import create_augmentation
-from breastlabel.training.calibrate import choose_on_validation
-from breastlabel.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from breastlabel.training.curves import write_curves
+from breastlabel.training.checkpoint import Checkpoint, load_checkpoint
+from breastlabel.training.fine_tuning import fine_tune
+from breastlabel.training.fitting import fit_checkpoint
+from breastlabel.training.learned_labels import label_keys, write_learned_labels
 from breastlabel.training.precision import best_device
 from breastlabel.training.presets import MODALITIES
 from breastlabel.training.presets import preset as preset_of
-from breastlabel.training.settings import TrainingSettings
 from breastlabel.training.tracking import tracked_run
-from breastlabel.training.trainer import BatchAugmentation, EpochCallback, StepCallback, fit
+from breastlabel.training.trainer import EpochCallback
 from breastlabel.transforms import preparation_from_config
 
 __all__ = ["fit_checkpoint", "prepare_split", "train"]
@@ -59,7 +55,7 @@ def train(
         model: ``ultrasound``.
         output: the checkpoint's folder: new, empty, or a checkpoint to replace.
         preset: ``default``, ``paper`` or ``tiny``.
-        start_from: a checkpoint to fine-tune; its network and preparation are kept.
+        start_from: a checkpoint to fine-tune (`fine_tune`); its network and preparation are kept.
         time_limit: seconds.
         tracking: folder of MLflow's local store; None does not track.
         progress: called with (what, done, of how many).
@@ -77,7 +73,7 @@ def train(
     if start is not None and start.model != model:
         raise CheckpointError(f"a checkpoint of {model} is required to start from; got one of {start.model}")
     preparation = start.preparation if start else preparation_from_config(dict(chosen.preparation))
-    settings = chosen.fine_tuning if start else chosen.settings
+    settings = chosen.fine_tuning.settings if start else chosen.settings
     settings = dataclasses.replace(
         settings,
         seed=seed,
@@ -91,9 +87,7 @@ def train(
             "viewer or import a labelled dataset first"
         )
     val_arrays = prepare_split(studies, "val", preparation, model=model, progress=progress)
-    torch.manual_seed(seed)
-    arguments = dict(chosen.network)
-    network = start.network if start else create_network(arguments.pop("name"), **arguments)
+    keys = label_keys(train_arrays, _secret(studies))
 
     def on_step(done: int, total: int) -> None:
         if progress is not None:
@@ -101,97 +95,31 @@ def train(
 
     parameters = {"model": model, "preset": preset, "device": str(best_device(device)), **settings.config()}
     with tracked_run(tracking, experiment=model, name=output.name, parameters=parameters) as track:
+        common: dict[str, Any] = {
+            "output": output,
+            "augmentation": create_augmentation(chosen.augmentation),
+            "device": device,
+            "on_epoch": (track, *on_epoch),
+            "on_step": (on_step,),
+        }
+        if start is not None:
+            recipe = dataclasses.replace(chosen.fine_tuning, settings=settings)
+            return fine_tune(
+                start, train_arrays, val_arrays, recipe=recipe, keys=keys, progress=progress, **common
+            )
+        torch.manual_seed(seed)
+        arguments = dict(chosen.network)
         return fit_checkpoint(
-            network,
+            create_network(arguments.pop("name"), **arguments),
             train_arrays,
             val_arrays,
             model=model,
             preparation=preparation,
             settings=settings,
-            augmentation=create_augmentation(chosen.augmentation),
-            inference=start.spec["inference"] if start else chosen.inference,
-            output=output,
-            device=device,
-            provenance={"start_from": start.version} if start else {},
-            on_epoch=(track, *on_epoch),
-            on_step=(on_step,),
+            inference=chosen.inference,
+            add_files=lambda folder: write_learned_labels(folder, set(keys)),
+            **common,
         )
-
-
-def fit_checkpoint(
-    network: HybridNetwork,
-    train: TrainingArrays,
-    val: TrainingArrays | None,
-    *,
-    model: str,
-    preparation: Any,
-    settings: TrainingSettings,
-    output: Path,
-    augmentation: BatchAugmentation | None = None,
-    inference: Mapping[str, Any] | None = None,
-    device: str | None = None,
-    provenance: Mapping[str, Any] | None = None,
-    on_epoch: Sequence[EpochCallback] = (),
-    on_step: Sequence[StepCallback] = (),
-) -> Path:
-    """Fit a network on prepared arrays, calibrate it on ``val`` and write the checkpoint.
-
-    Args:
-        provenance: what else the checkpoint should say of its training (sources). ``start_from``, the version
-            whose weights the network has, is also part of what a killed training must share to go on.
-
-    Raises:
-        CheckpointError: ``output`` holds something else, or a training from another start, preparation,
-            augmentation, network, settings or labels that was cut off.
-    """
-    restore_folder(output)
-    _check_output(output)
-    state = output / "state"
-    origin = {
-        "start_from": (provenance or {}).get("start_from"),
-        "preparation": preparation.config(),
-        "augmentation": None if augmentation is None else augmentation.config(),
-    }
-    result = fit(
-        network,
-        train,
-        val,
-        settings=settings,
-        augmentation=augmentation,
-        device=device,
-        state_folder=state,
-        origin=json.dumps(origin, sort_keys=True),
-        on_epoch=on_epoch,
-        on_step=on_step,
-    )
-    views = (inference or {}).get("tta", ())
-    choice = choose_on_validation(result.network, val, views=views)
-    training = {
-        **dict(provenance or {}),
-        "n_train": len(train),
-        "n_train_groups": len(np.unique(train.groups)),
-        "n_val": 0 if val is None else len(val),
-        "data_fingerprint": train.fingerprint(),
-        "device": str(best_device(device)),
-        "seconds": round(result.seconds, 1),
-        "epochs_done": len(result.history),
-        "best_epoch": result.best_epoch,
-        "settings": settings.config(),
-        "augmentation": None if augmentation is None else augmentation.config(),
-    }
-    save_checkpoint(
-        output,
-        result.network,
-        model=model,
-        preparation=preparation,
-        calibration=choice.calibration,
-        thresholds=choice.thresholds,
-        inference=inference,
-        training=training,
-        metrics={"val": choice.figures} if choice.figures else {},
-        add_files=lambda folder: write_curves(result.history, folder, best_epoch=result.best_epoch),
-    )
-    return output
 
 
 def prepare_split(
@@ -224,18 +152,8 @@ def prepare_split(
     return TrainingArrays.prepare(chain((first,), images), preparation, progress=count)
 
 
-def _check_output(output: Path) -> None:
-    """Refuse to replace a folder that is not ours."""
-    if not output.exists():
-        return
-    if not output.is_dir():
-        raise CheckpointError("--output must be a folder; got a file; give another name")
-    ours = {"model.json", "model.safetensors", "MODEL_CARD.md", "history.json", "curves.png", "state"}
-    foreign = sorted(
-        p.name for p in output.iterdir() if p.name not in ours and not p.name.endswith(".partial")
-    )
-    if foreign:
-        raise CheckpointError(
-            f"--output must be a new or empty folder, or a checkpoint to replace; it holds '{foreign[0]}'; "
-            "give another name"
-        )
+def _secret(studies: Path) -> str:
+    from breastlabel.catalog import Catalog
+
+    with Catalog.open(studies) as catalog:
+        return catalog.salt()

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-__all__ = ["TrainingSettings"]
+__all__ = ["ENOUGH_PATIENTS", "FineTuning", "TrainingSettings"]
+
+#: Validation patients with an outlined lesion from which on the validation split chooses and decides alone.
+ENOUGH_PATIENTS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +23,7 @@ class TrainingSettings:
         weight_decay: decoupled L2 (AdamW).
         patience: epochs without a better validation figure before it stops; None never stops.
         monitor: the figure that chooses the best epoch: the validation ``loss``, or ``score``, the mean
-            of validation Dice and malignant AUC.
+            of validation Dice and malignant AUC; ``last`` keeps the last epoch.
         dice_weight, class_weight, label_smoothing: see `JointLoss`.
         balance_classes: weight the classes by the inverse square root of their frequency.
         average_decay: decay of the exponential moving average of the weights that is validated and
@@ -40,7 +43,7 @@ class TrainingSettings:
     schedule: Literal["constant", "cosine"] = "constant"
     weight_decay: float = 1e-4
     patience: int | None = 10
-    monitor: Literal["loss", "score"] = "loss"
+    monitor: Literal["loss", "score", "last"] = "loss"
     dice_weight: float = 1.0
     class_weight: float = 1.0
     label_smoothing: float = 0.0
@@ -55,3 +58,32 @@ class TrainingSettings:
     def config(self) -> dict[str, object]:
         """As plain JSON values."""
         return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuning:
+    """A recipe for going on from a checkpoint.
+
+    With `ENOUGH_PATIENTS` in the validation split, that split chooses the epoch, the coefficient, the
+    temperature and the thresholds. With fewer, any choice among noise would only be paid for: the last epoch
+    and the first coefficient are taken, temperature and thresholds stay the start's, and new labels are held
+    out in turn to tell whether fine-tuning gains.
+
+    Attributes:
+        settings: of the trainer.
+        least_steps: steps an epoch where one pass over the new labels takes fewer.
+        new_share: least share of new labels in a step, while there are old ones beside them.
+        coefficients: how far to go from the old weights (0) to the fine-tuned ones (1).
+        folds: how many parts the new labels are held out in; 0 for none.
+    """
+
+    settings: TrainingSettings
+    least_steps: int = 10
+    new_share: float = 0.5
+    coefficients: tuple[float, ...] = (0.75, 0.5, 1.0)
+    folds: int = 4
+
+    @property
+    def epochs(self) -> int:
+        """Of its settings."""
+        return self.settings.epochs

@@ -277,7 +277,7 @@ def _averaged(state: TrainerState) -> HybridNetwork:
 
 def _monitored(figures: dict[str, float], settings: TrainingSettings, *, has_val: bool) -> float:
     """Smaller is better. Without validation images every epoch is better than the one before."""
-    if not has_val:
+    if not has_val or settings.monitor == "last":
         return -float(figures["epoch"])
     value = figures["val_loss"] if settings.monitor == "loss" else -figures["val_score"]
     return value if math.isfinite(value) else float("inf")
