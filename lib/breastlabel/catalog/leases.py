@@ -98,13 +98,10 @@ class Leases:
 
     def live(self) -> list[Lease]:
         """Leases that have not expired, oldest first."""
-        query = (
-            select(leases_table)
-            .where(leases_table.c.expires_at > datetime.now(UTC))
-            .order_by(leases_table.c.leased_at)
-        )
+        query = select(leases_table).where(leases_table.c.expires_at > datetime.now(UTC))
         with self._database.read() as connection:
-            return [Lease(**row) for row in connection.execute(query).mappings()]
+            found = [Lease(**row) for row in connection.execute(query).mappings()]
+        return sorted(found, key=lambda lease: lease.leased_at)
 
     def release(self, image_id: str, client_id: str) -> None:
         """Let others be offered the image again; nothing where the client holds no lease on it."""

@@ -120,10 +120,10 @@ class Scores:
             select(*columns)
             .join(runs, runs.c.run_id == scores_table.c.run_id)
             .where(scores_table.c.image_id == image_id)
-            .order_by(runs.c.method, runs.c.model, runs.c.model_version)
         )
         with self._database.read() as connection:
-            return [Score(**row) for row in connection.execute(query).mappings()]
+            found = [Score(**row) for row in connection.execute(query).mappings()]
+        return sorted(found, key=lambda s: (s.method, s.model, s.model_version))
 
     def runs(self) -> list[ScoreRun]:
         """Which scores there are, oldest run first."""
