@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from breastlabel import __version__
-from breastlabel.commands import data, evaluation, models, predict, serve, system, training
+from breastlabel.commands import data, evaluation, models, predict, serve, simulate, system, training
 from breastlabel.commands.options import help_of
 from breastlabel.errors import BreastLabelError, UnknownNameError
 
@@ -44,6 +44,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "predict": predict.predict,
     "evaluate": evaluation.evaluate,
     "ablate": evaluation.ablate,
+    "simulate": simulate.simulate,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name, help=help_of(_command))(_command)

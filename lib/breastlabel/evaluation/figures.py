@@ -17,7 +17,7 @@ from breastlabel.evaluation.lesions import FROC_RATES, froc_curve
 from breastlabel.evaluation.table import EvaluationTable, Picture
 from breastlabel.imaging.vocabulary import LesionClass
 
-__all__ = ["bar_chart", "case_picture", "learning_curves", "table_figures"]
+__all__ = ["bar_chart", "case_picture", "learning_curves", "svg_data_uri", "table_figures"]
 
 # Okabe and Ito's colours: told apart by colour-blind readers.
 COLOURS = {"normal": "#0072B2", "benign": "#009E73", "malignant": "#D55E00"}
@@ -57,7 +57,7 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> str | None:
             axes.plot(epochs, values, label=name.replace("_", " "))
         _label(axes, x="epoch", y=title)
         axes.legend(frameon=False)
-    return _svg(figure)
+    return svg_data_uri(figure)
 
 
 def bar_chart(values: Mapping[str, tuple[float, float, float]], *, unit: str) -> str:
@@ -70,7 +70,7 @@ def bar_chart(values: Mapping[str, tuple[float, float, float]], *, unit: str) ->
     axes.invert_yaxis()
     axes.axvline(0, color=_GREY, linewidth=1)
     _label(axes, x=unit, y="")
-    return _svg(figure)
+    return svg_data_uri(figure)
 
 
 def case_picture(picture: Picture) -> str:
@@ -98,7 +98,7 @@ def _roc(table: EvaluationTable, known: npt.NDArray[np.bool_]) -> str:
     axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle=":")
     _label(axes, x="1 − specificity", y="sensitivity", square=True)
     axes.legend(frameon=False, loc="lower right")
-    return _svg(figure)
+    return svg_data_uri(figure)
 
 
 def _precision_recall(table: EvaluationTable, known: npt.NDArray[np.bool_]) -> str:
@@ -114,7 +114,7 @@ def _precision_recall(table: EvaluationTable, known: npt.NDArray[np.bool_]) -> s
         axes.axhline(truth.mean(), color=colour, linewidth=0.8, linestyle=":")
     _label(axes, x="recall", y="precision", square=True)
     axes.legend(frameon=False, loc="lower left", title="dotted: share of the class")
-    return _svg(figure)
+    return svg_data_uri(figure)
 
 
 def _froc(table: EvaluationTable) -> str:
@@ -132,7 +132,7 @@ def _froc(table: EvaluationTable) -> str:
     axes.set_xlim(0, right)
     axes.set_ylim(0, 1.02)
     _label(axes, x="false marks per image", y="share of lesions found")
-    return _svg(figure)
+    return svg_data_uri(figure)
 
 
 def _confusion(table: EvaluationTable, known: npt.NDArray[np.bool_]) -> str:
@@ -157,7 +157,7 @@ def _confusion(table: EvaluationTable, known: npt.NDArray[np.bool_]) -> str:
     axes.set_yticks(range(3), names, rotation=90, va="center")
     axes.set_xlabel("model")
     axes.set_ylabel("reader")
-    return _svg(figure)
+    return svg_data_uri(figure)
 
 
 def _reliability(table: EvaluationTable, known: npt.NDArray[np.bool_]) -> str:
@@ -175,7 +175,7 @@ def _reliability(table: EvaluationTable, known: npt.NDArray[np.bool_]) -> str:
     lower.stairs(bins.counts, edges, fill=True, color=COLOURS["normal"], edgecolor="white")
     lower.set_xlim(0.3, 1.01)
     _label(lower, x="confidence", y="images")
-    return _svg(figure)
+    return svg_data_uri(figure)
 
 
 def _dice_histogram(table: EvaluationTable) -> str:
@@ -202,7 +202,7 @@ def _dice_histogram(table: EvaluationTable) -> str:
     axes.yaxis.get_major_locator().set_params(integer=True)
     _label(axes, x="Dice", y="images")
     axes.legend(frameon=False, loc="upper left")
-    return _svg(figure)
+    return svg_data_uri(figure)
 
 
 def _per_class(
@@ -234,7 +234,8 @@ def _label(axes: Any, *, x: str, y: str, square: bool = False) -> None:
         axes.set_ylim(-0.01, 1.02)
 
 
-def _svg(figure: Any) -> str:
+def svg_data_uri(figure: Any) -> str:
+    """A matplotlib figure as the source of an image in a page."""
     import matplotlib
 
     buffer = io.BytesIO()
