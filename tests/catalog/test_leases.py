@@ -163,7 +163,7 @@ def _ask_many(catalog, who, offered):
 def test_processes_never_share_an_image(add, catalog):
     ids = [f"i{n:02}" for n in range(30)]
     add(ids)
-    catalog.scores.write("bald", "ultrasound", "1", {image_id: 0.5 for image_id in ids})
+    catalog.scores.write("bald", "ultrasound", "1", dict.fromkeys(ids, 0.5))
     offered = FORK.Queue()
     clients = [FORK.Process(target=_ask_many, args=(catalog, f"p{n}", offered)) for n in range(3)]
     for client in clients:
