@@ -257,7 +257,7 @@ def test_an_output_folder_that_is_not_ours_is_left_alone(studies: Path, tmp_path
 def test_unknown_models_and_presets_list_the_valid_ones(studies: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="ultrasound"):
         train("ultrasonics", studies, output=tmp_path / "o")
-    with pytest.raises(UnknownNameError, match="default, paper, tiny"):
+    with pytest.raises(UnknownNameError, match="default, paper.*tiny"):
         train("ultrasound", studies, output=tmp_path / "o", preset="huge")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import os
 import shutil
 from collections.abc import Callable
@@ -10,9 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from breastlabel.commands.console import print_json, print_table
+from breastlabel.commands.console import note, print_json, print_table
 from breastlabel.commands.options import Json, Model, Studies, help_of, require_studies
-from breastlabel.errors import CheckpointError, NotFoundError
+from breastlabel.errors import BreastLabelError, CheckpointError, MissingDependencyError, NotFoundError
 
 __all__ = ["app"]
 
@@ -37,7 +39,14 @@ Version = Annotated[
 ]
 
 
-def list_(studies: MaybeStudies = None, as_json: Json = False) -> None:
+def list_(
+    studies: MaybeStudies = None,
+    mlflow: Annotated[
+        bool,
+        typer.Option("--mlflow", help="Say also which one MLflow calls the champion; takes seconds."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """List the checkpoints; bare, the shipped champions.
 
     Example: breastlabel models list --studies ~/studies
@@ -46,6 +55,7 @@ def list_(studies: MaybeStudies = None, as_json: Json = False) -> None:
     from breastlabel.training.spec import read_spec
 
     registry = _registry(studies)
+    others = _champions_in_mlflow(registry) if mlflow else {}
     entries: list[dict[str, Any]] = []
     for model in registry.models():
         champion = registry.champion_version(model)
@@ -58,19 +68,21 @@ def list_(studies: MaybeStudies = None, as_json: Json = False) -> None:
                     "shipped": folder == ModelRegistry(None).versions(model).get(version),
                     "folder": str(folder),
                     "metrics": read_spec(folder).get("metrics", {}),
+                    **({"mlflow_champion": version == others[model]} if mlflow else {}),
                 }
             )
     if as_json:
         print_json(entries)
     elif entries:
         print_table(
-            ("MODEL", "VERSION", "CHAMPION", "FROM"),
+            ("MODEL", "VERSION", "CHAMPION", "FROM", *(("IN MLFLOW",) if mlflow else ())),
             [
                 (
                     e["model"],
                     e["version"],
                     "*" if e["champion"] else "",
                     "package" if e["shipped"] else "site",
+                    *(("champion" if e["mlflow_champion"] else "",) if mlflow else ()),
                 )
                 for e in entries
             ],
@@ -128,6 +140,14 @@ def promote(
             f"known versions: {', '.join(known) or 'none'}"
         )
     decision = challenge(registry, model, folder, studies, always=force)
+    _follow(
+        studies,
+        "model.promote" if decision.promoted else "model.refuse",
+        model=model,
+        version=decision.challenger,
+        champion=decision.champion,
+        reason=decision.reason,
+    )
     if as_json:
         print_json(asdict(decision))
     elif decision.promoted:
@@ -144,7 +164,10 @@ def rollback(model: Model, studies: Studies) -> None:
 
     Example: breastlabel models rollback ultrasound --studies ~/studies
     """
-    version = _registry(require_studies(studies)).rollback(model)
+    registry = _registry(require_studies(studies))
+    before = registry.champion_version(model)
+    version = registry.rollback(model)
+    _follow(studies, "model.rollback", model=model, version=version, champion=before)
     print(f"{model} {version} is the champion again")
 
 
@@ -188,6 +211,47 @@ def _registry(studies: Path | None) -> Any:
     from breastlabel.training.registry import ModelRegistry
 
     return ModelRegistry(None if studies is None else require_studies(studies))
+
+
+def _champions_in_mlflow(registry: Any) -> dict[str, str | None]:
+    from breastlabel.training.mlflow_registry import champions_in_mlflow
+    from breastlabel.training.mlflow_store import is_tracking
+
+    if not is_tracking():
+        raise MissingDependencyError(
+            "for --mlflow, MLflow must be installed and BREASTLABEL_TRACKING must not be off; "
+            "install breastlabel[mlflow], or leave the option out"
+        )
+    try:
+        found = champions_in_mlflow(registry)
+    except BreastLabelError:
+        raise
+    except Exception as error:
+        # MLflow's own errors, SQLAlchemy's and those of its HTTP client; their texts may hold a password.
+        raise NotFoundError(
+            f"MLflow's registry is required for --mlflow; it did not answer ({type(error).__name__}); "
+            "check MLFLOW_TRACKING_URI, or leave the option out"
+        ) from error
+    for model, version in found.items():
+        if version != registry.champion_version(model):
+            note(
+                f"{model}: MLflow's champion is {version or 'none'}; what serves is chosen with "
+                "'breastlabel models promote', which MLflow's registry then follows"
+            )
+    return found
+
+
+def _follow(studies: Path, action: str, **details: Any) -> None:
+    """Let the audit and MLflow's registry follow what was done to the champion."""
+    from breastlabel.training.acts import record_act
+    from breastlabel.training.mlflow_registry import sync_later
+
+    author = None
+    # In a container the user may have no name.
+    with contextlib.suppress(OSError, KeyError):
+        author = getpass.getuser()
+    record_act(studies, action, details, author=author, client_id="breastlabel models")
+    sync_later(studies)
 
 
 def _folder(model: str, version: str | None, studies: Path | None) -> Path:

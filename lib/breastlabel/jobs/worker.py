@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from breastlabel.errors import BreastLabelError
+from breastlabel.jobs.lock import try_lock
 from breastlabel.jobs.resources import yield_to_requests
 from breastlabel.jobs.status import JobState, Status, read_json
 
@@ -23,6 +24,7 @@ Work = Callable[[dict[str, Any], Status], str]
 
 # Exit codes.
 DONE, FAILED, CANCELLED, TAKEN = 0, 1, 3, 4
+_TRIES = 5
 
 
 class CancelledError(BaseException):
@@ -42,7 +44,7 @@ def run_worker(job: Path, work: Work) -> int:
     Returns:
         The exit code: 0 done, 1 failed, 3 cancelled, 4 nothing was done because another worker is at it.
     """
-    with _lock(job) as is_ours:
+    with _taken(job) as is_ours:
         if not is_ours:
             print("another worker is doing this job", file=sys.stderr)
             return TAKEN
@@ -112,12 +114,15 @@ def _cancel(signum: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
-def _lock(job: Path) -> Iterator[bool]:
-    """Whether this process alone has the job; the system lets go of the lock however the process ends."""
-    with open(job / "lock", "ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+def _taken(job: Path) -> Iterator[bool]:
+    """Whether this process alone has the job.
+
+    More than once is tried: a server may be looking just then whether the lock is held.
+    """
+    for _ in range(_TRIES):
+        with try_lock(job / "lock") as is_ours:
+            if is_ours:
+                yield True
+                return
+        time.sleep(0.05)
+    yield False

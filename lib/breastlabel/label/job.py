@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import platform
@@ -19,6 +18,7 @@ import psutil  # type: ignore[import-untyped]
 
 from breastlabel.imaging.atomic import write_bytes_atomically
 from breastlabel.jobs import OVER, JobState, read_json
+from breastlabel.jobs.lock import is_held
 from breastlabel.jobs.worker import TAKEN
 
 __all__ = ["Job", "write_json"]
@@ -86,7 +86,7 @@ class Job:
         if self._child is not None:
             # A child that ended stays a zombie until it is asked.
             self._child.poll()
-        alive = self._own_process() is not None or _is_locked(self.folder / "lock")
+        alive = self._own_process() is not None or is_held(self.folder / "lock")
         if alive and not self._seen:
             self._seen, self._kills = True, _memory_kills()
         return alive
@@ -186,18 +186,6 @@ def _created(pid: int) -> float:
         return float(psutil.Process(pid).create_time())
     except psutil.Error:
         return 0.0
-
-
-def _is_locked(path: Path) -> bool:
-    """Whether a worker holds its lock, on any machine that shares the folder."""
-    try:
-        with open(path, "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _memory_kills() -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import secrets
 import shutil
 import signal
@@ -16,6 +15,7 @@ from typing import Any
 
 from breastlabel.errors import NotFoundError
 from breastlabel.jobs import JobState
+from breastlabel.jobs.lock import alone
 from breastlabel.label.errors import ConflictError, RunningError
 from breastlabel.label.job import Job, write_json
 from breastlabel.label.tasks import stats_of, task_of
@@ -282,9 +282,7 @@ class BackgroundJobs:
             if self._depth:
                 yield
                 return
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with open(self._folder / ".lock", "ab") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
+            with alone(self._folder / ".lock"):
                 self._depth += 1
                 try:
                     yield

@@ -7,11 +7,13 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from breastlabel import champions
 from breastlabel.errors import CheckpointError, NotFoundError
 from breastlabel.imaging.atomic import sync_files, write_bytes_atomically
+from breastlabel.jobs.lock import alone
 from breastlabel.training.spec import read_spec, set_alias
 
 __all__ = ["ModelRegistry", "site_folder"]
@@ -98,20 +100,18 @@ class ModelRegistry:
 
     def add(self, model: str, checkpoint: Path) -> str:
         """Copy a checkpoint into the registry and return its version; it is not promoted by that."""
-        root = self._site_root()
         spec = read_spec(checkpoint)
         if spec["model"] != model:
             raise CheckpointError(f"a checkpoint of {model} is required; got one of {spec['model']}")
         version = str(spec["version"])
-        folder = root / model / version
-        if folder.is_dir():
-            return version
-        partial = folder.with_name(f"{version}.{os.getpid()}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.copytree(checkpoint, partial, ignore=shutil.ignore_patterns("state", "*.partial"))
-        # A champion's alias is synced when it is set; its weights must not come later.
-        sync_files(partial)
-        os.replace(partial, folder)
+        with self._alone(model) as folder:
+            if not (folder / version).is_dir():
+                partial = folder / f"{version}.{os.getpid()}.partial"
+                shutil.rmtree(partial, ignore_errors=True)
+                shutil.copytree(checkpoint, partial, ignore=shutil.ignore_patterns("state", "*.partial"))
+                # A champion's alias is synced when it is set; its weights must not come later.
+                sync_files(partial)
+                os.replace(partial, folder / version)
         return version
 
     def promote(self, model: str, version: str) -> None:
@@ -120,23 +120,21 @@ class ModelRegistry:
         Raises:
             NotFoundError: there is no such version.
         """
-        self._site_root()
-        alias = self._alias(model)
+        self.site_root()
         versions = self.versions(model)
         if version not in versions:
             known = ", ".join(versions) or "none"
             raise NotFoundError(f"a version of {model} is required; got '{version}'; known are {known}")
-        assert alias is not None
-        alias.parent.mkdir(parents=True, exist_ok=True)
-        previous = self.champion_version(model)
-        # First: a champion whose predecessor nobody noted could not be taken back after a kill. `rollback`
-        # passes over a note of a promotion that a kill prevented.
-        if previous is not None and previous != version:
-            history = alias.with_name("history.jsonl")
-            lines = history.read_bytes() if history.is_file() else b""
-            line = json.dumps({"from": previous, "to": version}) + "\n"
-            write_bytes_atomically(history, lines + line.encode())
-        set_alias(alias, version)
+        with self._alone(model) as folder:
+            previous = self.champion_version(model)
+            # First: a champion whose predecessor nobody noted could not be taken back after a kill.
+            # `rollback` passes over a note of a promotion that a kill prevented.
+            if previous is not None and previous != version:
+                history = folder / "history.jsonl"
+                lines = history.read_bytes() if history.is_file() else b""
+                line = json.dumps({"from": previous, "to": version}) + "\n"
+                write_bytes_atomically(history, lines + line.encode())
+            set_alias(folder / "champion.json", version)
 
     def rollback(self, model: str) -> str:
         """Go back to the champion before the present one and return its version.
@@ -144,22 +142,23 @@ class ModelRegistry:
         Raises:
             NotFoundError: there was none.
         """
-        root = self._site_root()
-        history = root / model / "history.jsonl"
-        lines = history.read_text(encoding="utf-8").splitlines() if history.is_file() else []
-        present = self.champion_version(model)
-        while lines and json.loads(lines[-1])["from"] == present:
-            lines.pop()
-        if not lines:
-            raise NotFoundError(f"an earlier champion of {model} is required; there is none to go back to")
-        previous = str(json.loads(lines[-1])["from"])
-        alias = self._alias(model)
-        assert alias is not None
-        if previous not in self.versions(model):
-            raise NotFoundError(f"version {previous} of {model} is required; it is gone; promote another")
-        set_alias(alias, previous)
-        write_bytes_atomically(history, "".join(line + "\n" for line in lines[:-1]).encode())
-        return previous
+        nothing = f"an earlier champion of {model} is required; there is none to go back to"
+        if not (self.site_root() / model / "history.jsonl").is_file():
+            raise NotFoundError(nothing)
+        with self._alone(model) as folder:
+            history = folder / "history.jsonl"
+            lines = history.read_text(encoding="utf-8").splitlines()
+            present = self.champion_version(model)
+            while lines and json.loads(lines[-1])["from"] == present:
+                lines.pop()
+            if not lines:
+                raise NotFoundError(nothing)
+            previous = str(json.loads(lines[-1])["from"])
+            if previous not in self.versions(model):
+                raise NotFoundError(f"version {previous} of {model} is required; it is gone; promote another")
+            set_alias(folder / "champion.json", previous)
+            write_bytes_atomically(history, "".join(line + "\n" for line in lines[:-1]).encode())
+            return previous
 
     def champion_version(self, model: str) -> str | None:
         """The champion's version, None where there is no champion."""
@@ -176,12 +175,24 @@ class ModelRegistry:
         alias = self._alias(model)
         return self.champion_version(model) is not None or (alias is not None and alias.is_file())
 
-    def _alias(self, model: str) -> Path | None:
-        return None if self.root is None else self.root / model / "champion.json"
+    def site_root(self) -> Path:
+        """The site's folder of checkpoints.
 
-    def _site_root(self) -> Path:
+        Raises:
+            CheckpointError: there are the shipped champions alone.
+        """
         if self.root is None:
             raise CheckpointError(
                 "shipped champions are read-only; a studies folder is required; name one with --studies DIR"
             )
         return self.root
+
+    def _alias(self, model: str) -> Path | None:
+        return None if self.root is None else self.root / model / "champion.json"
+
+    @contextlib.contextmanager
+    def _alone(self, model: str) -> Iterator[Path]:
+        """Hold the model's folder: promotions at the same time would lose each other's notes."""
+        folder = self.site_root() / model
+        with alone(folder / ".lock"):
+            yield folder

@@ -33,8 +33,10 @@ def run_job(job: Path) -> int:
 def _train(asked: dict[str, Any], status: Status) -> str:
     # Imported here so that the status says "starting" while torch loads.
     from breastlabel.imaging.atomic import write_bytes_atomically
+    from breastlabel.training.mlflow_registry import sync_later
     from breastlabel.training.registry import ModelRegistry, site_folder
     from breastlabel.training.run import train
+    from breastlabel.training.spec import read_spec
 
     limit_torch(device=asked.get("device"))
     job, model, studies = status.folder, str(asked["model"]), Path(asked["studies"])
@@ -66,10 +68,15 @@ def _train(asked: dict[str, Any], status: Status) -> str:
             on_epoch=(reports.on_epoch,),
         )
 
+    began = {"job": job.name, "start_from": None if start is None else str(read_spec(start)["version"])}
+    _record(asked, "model.train", **began, epochs=epochs, resumed_at=reports.epoch)
     # A checkpoint appears whole: a worker before this one had got as far, but not to the promotion.
     if not (output / "model.json").is_file():
         _go_on(run, output, reports)
-    return _enter(registry, output, asked, status)
+    message = _enter(registry, output, asked, status)
+    # Now nothing is left to cancel, and the mirror is a process of its own.
+    sync_later(studies)
+    return message
 
 
 def _go_on(run: Callable[[], None], output: Path, reports: _Reports) -> None:
@@ -90,6 +97,9 @@ class _Reports:
 
     Args:
         state: the trainer's, where an earlier worker left one.
+
+    Attributes:
+        epoch: how many are done.
     """
 
     def __init__(self, status: Status, epochs: int, state: dict[str, Any]) -> None:
@@ -98,17 +108,17 @@ class _Reports:
         self.begin(int(state.get("epoch", 0)))
 
     def begin(self, epoch: int) -> None:
-        self._done = epoch
+        self.epoch = epoch
         self._status.update(epochs=self._epochs, epoch=epoch, progress=round(epoch / self._epochs, 4))
 
     def on_progress(self, what: str, done: int, total: int) -> None:
         within = done / total if what == "training" else 0.0
-        self._status.report(what, (self._done + within) / self._epochs)
+        self._status.report(what, (self.epoch + within) / self._epochs)
 
     def on_epoch(self, figures: dict[str, float]) -> None:
-        self._done = int(figures["epoch"])
+        self.epoch = int(figures["epoch"])
         finite = {k: round(v, 5) for k, v in figures.items() if v == v and abs(v) != float("inf")}
-        self._status.update(epoch=self._done, figures=finite)
+        self._status.update(epoch=self.epoch, figures=finite)
 
 
 def _enter(registry: Any, output: Path, asked: dict[str, Any], status: Status) -> str:
@@ -126,14 +136,28 @@ def _enter(registry: Any, output: Path, asked: dict[str, Any], status: Status) -
     try:
         decision = challenge(registry, model, output, Path(asked["studies"]), always=promote == "always")
     except CancelledError:
-        # Where it serves already, the training cannot be taken back any more, only the promotion.
+        # Where it serves already, there is nothing left to cancel.
         if registry.champion_version(model) != version:
             raise
         status.update(version=version, promoted=True)
         return f"version {version} serves now"
     status.update(version=version, promoted=decision.promoted)
+    acted = "model.promote" if decision.promoted else "model.refuse"
+    _record(asked, acted, version=version, champion=decision.champion, reason=decision.reason)
     verb = "serves now" if decision.promoted else "was kept but does not serve"
     return f"version {version} {verb}: {decision.reason}"
+
+
+def _record(asked: dict[str, Any], action: str, **details: Any) -> None:
+    from breastlabel.training.acts import record_act
+
+    record_act(
+        Path(asked["studies"]),
+        action,
+        {"model": asked["model"], **details},
+        author=asked.get("author"),
+        client_id=asked.get("client_id"),
+    )
 
 
 def _epochs(asked: dict[str, Any], model: str, start: Path | None) -> int:
