@@ -10,9 +10,19 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from breastlabel.catalog.tables import counts_table
 
-__all__ = ["TOTAL", "WAITING", "Counts", "add_to_counts", "labelled_count", "read_counts", "upsert"]
+__all__ = [
+    "MISSING",
+    "TOTAL",
+    "WAITING",
+    "Counts",
+    "add_to_counts",
+    "labelled_count",
+    "read_counts",
+    "upsert",
+]
 
 TOTAL = "total"
+MISSING = "missing"
 WAITING = "waiting"
 _LABELLED = "labelled:"
 
@@ -23,11 +33,13 @@ class Counts:
 
     Attributes:
         total: images of the catalog, the excluded ones too.
+        missing: those of them whose files are gone.
         waiting: neither reviewed nor excluded.
         labelled: tag -> images that have a label of this tag.
     """
 
     total: int
+    missing: int
     waiting: int
     labelled: dict[str, int]
 
@@ -42,6 +54,7 @@ def read_counts(connection: Connection) -> Counts:
     values = {name: value for name, value in connection.execute(select(counts_table))}  # noqa: C416
     return Counts(
         total=values.get(TOTAL, 0),
+        missing=values.get(MISSING, 0),
         waiting=values.get(WAITING, 0),
         labelled={
             name.removeprefix(_LABELLED): value

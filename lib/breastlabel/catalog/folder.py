@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from breastlabel.catalog.label_files import LABEL_SUFFIXES
 from breastlabel.catalog.label_folder import LABELS_ROOT, label_tags
-from breastlabel.catalog.models import ImageRecord, is_plain_name
+from breastlabel.catalog.models import FILE_MISSING, ImageRecord, is_plain_name
 from breastlabel.catalog.tables import images_table
 from breastlabel.errors import InvalidImageError, NotFoundError
 from breastlabel.imaging import IMAGE_SUFFIXES, Modality, image_stem
@@ -36,7 +36,7 @@ __all__ = [
 CATALOG_FILE = Path(".breastlabel") / "catalog.sqlite3"
 LABELS_FOLDER = Path(LABELS_ROOT) / "final"
 
-MISSING = "file-missing"
+MISSING = FILE_MISSING
 #: Kept out because the patient's images are in several splits already.
 PATIENT_ACROSS_SPLITS = "patient-across-splits"
 # Not the name that the catalogs of version 0.1 use: they know of label files, but not of label versions.

@@ -10,9 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
-from breastlabel.catalog.counts import TOTAL, WAITING, add_to_counts
+from breastlabel.catalog.counts import MISSING, TOTAL, WAITING, add_to_counts
 from breastlabel.catalog.database import Database
 from breastlabel.catalog.models import (
+    FILE_MISSING,
     SPLITS,
     ImageRecord,
     record_columns,
@@ -68,7 +69,8 @@ class Images:
                 connection.execute(insert(images_table), [_new_row(record) for record in new])
                 add_patients_and_exams(connection, new)
                 waiting = sum(is_waiting(reviewed=r.reviewed, excluded=r.excluded) for r in new)
-                add_to_counts(connection, {TOTAL: len(new), WAITING: waiting})
+                missing = sum(r.excluded == FILE_MISSING for r in new)
+                add_to_counts(connection, {TOTAL: len(new), MISSING: missing, WAITING: waiting})
         return len(new)
 
     def all(self, *, split: str | None, include_excluded: bool) -> list[ImageRecord]:
@@ -107,6 +109,7 @@ class Images:
             values = {images_table.c[k]: v for k, v in row_from_record(record).items()}
             values[images_table.c.exam_key] = exam_key(record)
             connection.execute(update(images_table).where(images_table.c.image_id == image_id).values(values))
+            counts[MISSING] += (record.excluded == FILE_MISSING) - (before.excluded == FILE_MISSING)
             waits = is_waiting(reviewed=record.reviewed, excluded=record.excluded)
             if waits != is_waiting(reviewed=before.reviewed, excluded=before.excluded):
                 mark_image(connection, image_id, scores=True, waiting=waits)

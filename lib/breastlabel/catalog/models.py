@@ -14,9 +14,19 @@ from breastlabel.catalog.tables import images_table
 from breastlabel.errors import StudiesError
 from breastlabel.imaging.vocabulary import Laterality, LesionClass, Modality, ViewPosition
 
-__all__ = ["SPLITS", "ImageRecord", "is_plain_name", "record_columns", "record_from_row", "row_from_record"]
+__all__ = [
+    "FILE_MISSING",
+    "SPLITS",
+    "ImageRecord",
+    "is_plain_name",
+    "record_columns",
+    "record_from_row",
+    "row_from_record",
+]
 
 SPLITS = ("train", "val", "test")
+#: Why an image is excluded whose file is gone; it is back when the file is.
+FILE_MISSING = "file-missing"
 _LABELS = tuple(c.label for c in LesionClass)
 
 

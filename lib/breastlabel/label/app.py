@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import sys
@@ -12,9 +13,19 @@ from typing import Any
 from monailabel.interfaces.app import MONAILabelApp
 
 import breastlabel
-from breastlabel.errors import BreastLabelError, InvalidImageError, StudiesError, UnknownNameError
+from breastlabel.catalog import Catalog
+from breastlabel.catalog.watch import FolderWatcher
+from breastlabel.errors import (
+    BreastLabelError,
+    InvalidImageError,
+    NotFoundError,
+    StudiesError,
+    UnknownNameError,
+)
 from breastlabel.imaging import Modality
 from breastlabel.label.batch import BatchInference
+from breastlabel.label.caller import caller
+from breastlabel.label.corrections import CorrectionMeasures
 from breastlabel.label.datastore import ORIGINAL, StudiesDatastore
 from breastlabel.label.errors import BadRequestError, named
 from breastlabel.label.explain import ExplainTask
@@ -25,7 +36,7 @@ from breastlabel.label.logs import configure_logging
 from breastlabel.label.options import Options
 from breastlabel.label.predictors import ChampionPredictors
 from breastlabel.label.segments import LABELS
-from breastlabel.label.strategies import First, Random
+from breastlabel.label.strategies import DEFAULT_STRATEGY, create_strategies, lease_seconds
 from breastlabel.label.train import Trainer
 from breastlabel.training.presets import MODALITIES
 from breastlabel.training.registry import ModelRegistry, site_folder
@@ -52,11 +63,14 @@ class BreastLabelApp(MONAILabelApp):
     Its direct base must be ``MONAILabelApp``: the loader looks for exactly that.
     """
 
+    _watcher: FolderWatcher | None = None
+
     def __init__(self, app_dir: str, studies: str, conf: Mapping[str, str] | None) -> None:
         configure_logging()
         _put_tools_on_path()
         try:
             self._models = selected_models((conf or {}).get("models"))
+            self._lease_seconds = lease_seconds(conf)
             self._prepare(studies)
             super().__init__(
                 app_dir,
@@ -87,8 +101,13 @@ class BreastLabelApp(MONAILabelApp):
         self.predictors = ChampionPredictors(registry)
 
     def init_datastore(self) -> StudiesDatastore:
-        """The folder itself."""
-        return StudiesDatastore(self.studies)
+        """The folder with its catalog, which stays open until `close`.
+
+        Child processes build the app as well, so nothing is watched or started here.
+        """
+        self.catalog = Catalog.open(self.studies, create=True)
+        self.corrections = CorrectionMeasures(self.catalog)
+        return StudiesDatastore(self.catalog)
 
     def init_infers(self) -> dict[str, Any]:
         """The chosen systems, and ``explain`` for the first of them."""
@@ -106,11 +125,13 @@ class BreastLabelApp(MONAILabelApp):
         return {name: Trainer(name, folder, registry=registry, jobs=self.jobs) for name in self._models}
 
     def init_strategies(self) -> dict[str, Any]:
-        """Strategies that need no model."""
-        return {"first": First(), "random": Random()}
+        """Each gives an image on lease; viewers choose the first by themselves."""
+        return create_strategies(
+            models=self._models, version=self.predictors.version, seconds=self._lease_seconds
+        )
 
     def on_init_complete(self) -> None:
-        """Put our routes in the place of the stock ones, and take up trainings that were under way."""
+        """Put our routes in the place of the stock ones, and take up what was under way."""
         # Imported here so that the child processes that build the app as well do without it.
         from breastlabel.label.server import take_over
 
@@ -118,6 +139,18 @@ class BreastLabelApp(MONAILabelApp):
         take_over(self)
         self.jobs.watch()
         self.scoring_jobs.watch()
+        self.corrections.catch_up()
+        self._watcher = FolderWatcher(self.catalog)
+        self._watcher.start()
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """End what the server started in this process, and close the catalog."""
+        atexit.unregister(self.close)
+        if self._watcher is not None:
+            self._watcher.stop()
+        self.corrections.close()
+        self.catalog.close()
 
     def infer(self, request: Mapping[str, Any], datastore: Any = None) -> dict[str, Any]:
         """Run a model on an image of the folder.
@@ -152,9 +185,9 @@ class BreastLabelApp(MONAILabelApp):
         return {"file": file, "label": file, "tag": ORIGINAL, "params": params}
 
     def next_sample(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The image that a strategy chooses, with what a viewer needs to load it.
+        """The image that a strategy gives on lease, with what a viewer needs to load it.
 
-        Images that cannot be read are passed over, and named in ``unreadable``.
+        Images whose file is gone or cannot be read are passed over, and named in ``unreadable``.
 
         Returns:
             Empty where no image waits: Slicer then says that there are none.
@@ -162,20 +195,21 @@ class BreastLabelApp(MONAILabelApp):
         Raises:
             NotFoundError: unknown strategy.
         """
-        strategy = named("strategy", str(request.get("strategy") or "random"), self._strategies)
+        strategy = named("strategy", str(request.get("strategy") or DEFAULT_STRATEGY), self._strategies)
         store, unreadable = self.datastore(), {}
+        store.unreadable.look_again()
         while chosen := strategy(dict(request), store):
             image_id = chosen["id"]
             try:
                 info = store.get_image_info(image_id)
                 checksum = store.served.checksum(image_id, store.path(image_id))
-            except InvalidImageError as error:
-                store.mark_unreadable(image_id)
+            except (InvalidImageError, NotFoundError) as error:
+                store.take_back(image_id, chosen["lease"]["client_id"], error)
                 unreadable[image_id] = str(error)
                 continue
             return {
-                **chosen,
                 **info,
+                **chosen,
                 "checksum": checksum,
                 **({"unreadable": unreadable} if unreadable else {}),
             }
@@ -189,12 +223,19 @@ class BreastLabelApp(MONAILabelApp):
     def async_training(self, model: Any, params: Any = None, enqueue: bool = False) -> dict[str, Any]:
         """Begin one training, or one for each trainer; the tasks, or the one task."""
         models = list(self._trainers) if not model else [model] if isinstance(model, str) else list(model)
+        who = caller()
         tasks = {}
         for name in models:
             trainer = named("trainer", name, self._trainers)
             own = {k: v for k, v in (params or {}).items() if k not in self._trainers}
             job = trainer.job({**own, **((params or {}).get(name) or {})})
             tasks[name] = self.jobs.start(job, enqueue=enqueue or len(models) > 1)
+            self.catalog.audit.append(
+                "train",
+                author=who.author(params),
+                client_id=who.client_id(params),
+                details={"model": name, "job": tasks[name]["id"]},
+            )
         return tasks[models[0]] if len(models) == 1 else tasks
 
     def trainers(self) -> list[str]:

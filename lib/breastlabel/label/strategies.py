@@ -1,60 +1,211 @@
-"""Which image to offer next. ``first`` and ``random`` need no model."""
+"""Which image an annotator is offered next: one strategy a way of choosing, each gives the image on lease."""
 
 from __future__ import annotations
 
-import random
-import threading
-import time
+import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.strategy import Strategy
 
-__all__ = ["First", "Random"]
+from breastlabel.activelearning import ACQUISITIONS
+from breastlabel.catalog import (
+    ByScore,
+    Catalog,
+    First,
+    Lease,
+    Order,
+    RandomOrder,
+    Revisit,
+    ScoreRun,
+)
+from breastlabel.catalog.scores import REVISIT
+from breastlabel.errors import UnknownNameError
+from breastlabel.label.caller import caller
+from breastlabel.label.options import Options
+
+__all__ = [
+    "DEFAULT_STRATEGY",
+    "LEASE_SECONDS",
+    "LEASE_VARIABLE",
+    "LeasingStrategy",
+    "ScoredStrategy",
+    "create_strategies",
+    "lease_seconds",
+]
+
+#: What viewers choose by themselves: the first that ``/info`` lists.
+DEFAULT_STRATEGY = "random"
+#: Long enough to read an image and draw; then it may be offered to another.
+LEASE_SECONDS = 900.0
+#: Environment variable with another number of seconds; ``--conf lease SECONDS`` counts more.
+LEASE_VARIABLE = "BREASTLABEL_LEASE_SECONDS"
 
 
-class First(Strategy):
-    """The unlabelled image whose id comes first in the alphabet."""
-
-    def __init__(self) -> None:
-        super().__init__("The first image without a label")
-
-    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, str] | None:
-        """``{"id": image id}``, or None where every image has a label."""
-        waiting = datastore.get_unlabeled_images()
-        return {"id": waiting[0]} if waiting else None
-
-
-class Random(Strategy):
-    """Any unlabelled image, with equal chances.
-
-    An image that was just offered is passed over while there are others, so that two annotators who ask
-    one after the other do not get the same one; where all were just offered, the one offered longest ago
-    comes again.
+class LeasingStrategy(Strategy):
+    """Gives a waiting image to one client for a while, so that two annotators never read the same one.
 
     Args:
-        hold: seconds for which an offered image is passed over.
-        seed: makes the choice reproducible.
+        name: as clients ask for it.
+        description: one line for people.
+        order: which image comes first.
+        seconds: how long the image is kept for the client; saving its label ends that early.
     """
 
-    def __init__(self, *, hold: float = 600.0, seed: int | None = None) -> None:
-        super().__init__("A random image without a label")
-        self._hold = hold
-        self._random = random.Random(seed)
-        self._offered: dict[str, float] = {}
-        self._lock = threading.Lock()
+    def __init__(self, name: str, description: str, order: Order, *, seconds: float = LEASE_SECONDS) -> None:
+        super().__init__(description)
+        self.name = name
+        self._order = order
+        self._seconds = seconds
 
-    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, str] | None:
-        """``{"id": image id}``, or None where every image has a label."""
-        waiting = datastore.get_unlabeled_images()
-        if not waiting:
+    def __call__(self, request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any] | None:
+        """``id``, ``strategy`` and ``lease``; None where no image waits, or others hold all that do."""
+        lease = self._acquire(request, datastore.catalog, self._order)
+        return None if lease is None else self._answer(lease)
+
+    def _acquire(self, request: Mapping[str, Any], catalog: Catalog, order: Order) -> Lease | None:
+        who = caller()
+        return catalog.leases.acquire(
+            who.client_id(request),
+            order,
+            strategy=self.name,
+            seconds=self._seconds,
+            author=who.author(request),
+        )
+
+    def _answer(self, lease: Lease) -> dict[str, Any]:
+        return {
+            "id": lease.image_id,
+            "strategy": self.name,
+            "lease": {
+                "client_id": lease.client_id,
+                "expires_at": lease.expires_at.isoformat(),
+                "seconds": self._seconds,
+            },
+        }
+
+
+class ScoredStrategy(LeasingStrategy):
+    """Gives the image that a scoring method values most.
+
+    The scores are those of the model version that serves; until it has scored the images, those of the
+    version that scored last. The answer says which.
+
+    Args:
+        name: also the scoring method's.
+        order: where nothing is scored.
+        by: the order that goes by the scores of a run.
+        models: the served ones; the first that has scores is asked, unless a request names another.
+        version: the version of a model that serves; None where it has none.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        description: str,
+        order: Order,
+        *,
+        by: Callable[[ScoreRun], Order],
+        models: Sequence[str],
+        version: Callable[[str], str | None],
+        seconds: float = LEASE_SECONDS,
+    ) -> None:
+        super().__init__(name, description, order, seconds=seconds)
+        self._by = by
+        self._models = list(models)
+        self._version = version
+
+    def __call__(self, request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any] | None:
+        """As `LeasingStrategy`, and ``scored``, ``score`` and ``scored_by``.
+
+        Raises:
+            UnknownNameError: the request names a model that is not served.
+        """
+        run = self._run(request, datastore.catalog)
+        order = self._order if run is None else self._by(run)
+        lease = self._acquire(request, datastore.catalog, order)
+        if lease is None:
             return None
-        with self._lock:
-            now = time.monotonic()
-            self._offered = {k: t for k, t in self._offered.items() if now - t < self._hold}
-            fresh = [image for image in waiting if image not in self._offered]
-            chosen = (
-                self._random.choice(fresh) if fresh else min(waiting, key=lambda image: self._offered[image])
-            )
-            self._offered[chosen] = now
-        return {"id": chosen}
+        score = None if run is None else _score(datastore.catalog, lease.image_id, run)
+        return {
+            **self._answer(lease),
+            "scored": score is not None,
+            "score": score,
+            "scored_by": None if run is None else self._scored_by(run),
+        }
+
+    def _run(self, request: Mapping[str, Any], catalog: Catalog) -> ScoreRun | None:
+        asked = Options(request).text("model")
+        if asked is not None and asked not in self._models:
+            raise UnknownNameError("model", asked, self._models)
+        runs = [run for run in catalog.scores.runs() if run.method == self.name]
+        for model in [asked] if asked else self._models:
+            own = [run for run in runs if run.model == model]
+            if own:
+                serving = self._version(model)
+                # Listed from the oldest to the newest.
+                return next((run for run in own if run.model_version == serving), own[-1])
+        return None
+
+    def _scored_by(self, run: ScoreRun) -> dict[str, Any]:
+        return {
+            "model": run.model,
+            "model_version": run.model_version,
+            "serving": run.model_version == self._version(run.model),
+        }
+
+
+def lease_seconds(conf: Mapping[str, str] | None = None) -> float:
+    """How long an offered image is kept for its client: as configured, else `LEASE_SECONDS`.
+
+    Raises:
+        BadRequestError: the setting is no number of seconds from 1 to those of a week.
+    """
+    set_to = (conf or {}).get("lease") or os.environ.get(LEASE_VARIABLE)
+    return Options({"lease": set_to}).number("lease", low=1, high=7 * 24 * 3600) or LEASE_SECONDS
+
+
+def create_strategies(
+    *, models: Sequence[str], version: Callable[[str], str | None], seconds: float = LEASE_SECONDS
+) -> dict[str, Strategy]:
+    """Every strategy by its name, `DEFAULT_STRATEGY` first.
+
+    Args:
+        models: see `ScoredStrategy`.
+        version: see `ScoredStrategy`.
+        seconds: how long an image is kept for the client that was given it.
+    """
+    scored = {"models": models, "version": version, "seconds": seconds}
+    strategies: dict[str, Strategy] = {
+        "first": LeasingStrategy("first", "The waiting image whose id comes first", First(), seconds=seconds),
+        "random": LeasingStrategy(
+            "random", "Any waiting image, with equal chances", RandomOrder(), seconds=seconds
+        ),
+        REVISIT: ScoredStrategy(
+            REVISIT,
+            "The labelled image that the served model disagrees with most; else the one labelled longest ago",
+            Revisit(),
+            by=lambda run: Revisit(run.model, run.model_version),
+            **scored,
+        ),
+    }
+    for name in ACQUISITIONS:
+        strategies.setdefault(
+            name,
+            ScoredStrategy(
+                name,
+                f"The waiting image with the highest {name} score; any where nothing is scored",
+                RandomOrder(),
+                by=lambda run: ByScore(run.method, run.model, run.model_version),
+                **scored,
+            ),
+        )
+    return {DEFAULT_STRATEGY: strategies.pop(DEFAULT_STRATEGY), **strategies}
+
+
+def _score(catalog: Catalog, image_id: str, run: ScoreRun) -> float | None:
+    for score in catalog.scores.of(image_id):
+        if (score.method, score.model, score.model_version) == (run.method, run.model, run.model_version):
+            return float(score.value)
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ from starlette.background import BackgroundTask
 
 from breastlabel.errors import NotFoundError
 from breastlabel.imaging import image_stem
+from breastlabel.label.datastore import RECENT
 from breastlabel.label.infer import plain
 from breastlabel.label.routes.roles import ADMIN, ANNOTATOR, USER
 from breastlabel.label.routes.uploads import json_object, received
@@ -31,17 +33,28 @@ class Listing(StrEnum):
     ALL = "all"
 
 
+class Labelled(StrEnum):
+    """Which images ``output=all`` lists beside those on lease."""
+
+    RECENT = "recent"
+    ALL = "all"
+
+
 def router(app: BreastLabelApp) -> APIRouter:
     """Listing, downloading, adding and removing images."""
     routes = APIRouter(prefix="/datastore", tags=["Datastore"])
     store = app.datastore()
 
     @routes.get(
-        "/", summary="Counts, labelled images (all), or image and label paths (train)", dependencies=USER
+        "/",
+        summary="Counts; images on lease or labelled, the last ones or all (all); or file paths (train)",
+        dependencies=USER,
     )
-    def listing(output: Listing = Listing.STATS) -> Any:
+    def listing(output: Listing = Listing.STATS, labelled: Labelled = Labelled.RECENT) -> Any:
         if output is Listing.ALL:
-            return plain(store.json())
+            index = store.json(None if labelled is Labelled.ALL else RECENT)
+            # Written out here: FastAPI would go through each of some thousand values first.
+            return Response(json.dumps(index, separators=(",", ":")), media_type="application/json")
         if output is Listing.TRAIN:
             return store.datalist()
         return store.status()

@@ -8,8 +8,9 @@ from fastapi import APIRouter, File, Form, UploadFile
 from fastapi.responses import FileResponse, Response
 
 from breastlabel.label.datastore import FINAL
+from breastlabel.label.described import label_name, version_json
 from breastlabel.label.infer import plain
-from breastlabel.label.routes.roles import ADMIN, ANNOTATOR, USER
+from breastlabel.label.routes.roles import ADMIN, ANNOTATOR, REVIEWER, USER
 from breastlabel.label.routes.uploads import json_object, received
 
 if TYPE_CHECKING:
@@ -19,13 +20,14 @@ __all__ = ["router"]
 
 
 def router(app: BreastLabelApp) -> APIRouter:
-    """Saving, downloading and removing labels. A label's id is its image's."""
+    """Saving, downloading and removing labels, and judging their versions. A label's id is its image's."""
     routes = APIRouter(prefix="/datastore", tags=["Datastore"])
     store = app.datastore()
+    labels = store.catalog.labels
 
     @routes.put(
         "/label",
-        summary="Save a label map; an empty one means that the image is normal",
+        summary="Save a label map as a new version; an empty one means that the image is normal",
         dependencies=ANNOTATOR,
     )
     def save_label(
@@ -33,20 +35,23 @@ def router(app: BreastLabelApp) -> APIRouter:
         label: Annotated[UploadFile, File()],
         params: Annotated[str, Form()] = "{}",
         tag: str = FINAL,
-    ) -> dict[str, str]:
+    ) -> dict[str, Any]:
         info = json_object(params)
         with received(label, default_suffix=".nii.gz") as path:
-            saved = store.save_label(image, str(path), tag or FINAL, info)
-        return {"image": image, "label": saved}
+            saved = store.save(image, path, tag or FINAL, info)
+        app.corrections.submit(saved)
+        return {"image": image, "label": image, "version": saved.version, "state": saved.state}
 
-    @routes.get("/label", summary="Download a label map", dependencies=USER)
-    def download_label(label: str, tag: str) -> FileResponse:
-        path = store.label_file(label, tag)
-        return FileResponse(path, media_type="application/octet-stream", filename=path.name)
+    @routes.get("/label", summary="Download a label map, or one version of it", dependencies=USER)
+    def download_label(label: str, tag: str = FINAL, version: int | None = None) -> FileResponse:
+        found = store.label(label, tag, version)
+        return FileResponse(
+            labels.path(found), media_type="application/octet-stream", filename=label_name(found)
+        )
 
     @routes.head("/label", summary="Whether an image has a label", dependencies=USER)
     def check_label(image: str, tag: str) -> Response:
-        store.label_file(image, tag)
+        store.label(image, tag)
         return Response()
 
     @routes.delete(
@@ -55,6 +60,26 @@ def router(app: BreastLabelApp) -> APIRouter:
     def remove_label(id: str, tag: str) -> dict[str, str]:
         store.remove_label(id, tag)
         return {}
+
+    @routes.get("/label/history", summary="All readings of an image, oldest first", dependencies=USER)
+    def history(image: str) -> dict[str, Any]:
+        return {"image": image, "versions": [plain(version_json(v)) for v in store.history(image)]}
+
+    @routes.put(
+        "/label/state", summary="Accept a version, reject it, or make it a draft again", dependencies=REVIEWER
+    )
+    def set_state(
+        image: str, version: int, state: str, params: Annotated[str, Form()] = "{}"
+    ) -> dict[str, Any]:
+        judged = store.set_state(image, version, state, json_object(params))
+        app.corrections.submit(judged)
+        return dict(plain(version_json(judged)))
+
+    @routes.put(
+        "/label/restore", summary="Make an earlier version the newest one again", dependencies=REVIEWER
+    )
+    def restore(image: str, version: int, params: Annotated[str, Form()] = "{}") -> dict[str, Any]:
+        return dict(plain(version_json(store.restore(image, version, json_object(params)))))
 
     @routes.get("/label/info", summary="What is known of a label", dependencies=USER)
     def label_info(label: str, tag: str) -> dict[str, Any]:

@@ -188,6 +188,7 @@ def _fill() -> None:
     )
     op.execute(
         "INSERT INTO counts (name, value) SELECT 'total', count(*) FROM images "
+        "UNION ALL SELECT 'missing', count(*) FROM images WHERE excluded = 'file-missing' "
         f"UNION ALL SELECT 'waiting', count(*) FROM images WHERE {waiting.text}"
     )
 
