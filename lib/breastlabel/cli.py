@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from breastlabel import __version__
-from breastlabel.commands import data, evaluation, models, predict, serve, simulate, system, training
+from breastlabel.commands import data, evaluation, labels, models, predict, serve, simulate, system, training
 from breastlabel.commands.options import help_of
 from breastlabel.errors import BreastLabelError, UnknownNameError
 
@@ -49,6 +49,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 for _name, _command in _COMMANDS.items():
     app.command(_name, help=help_of(_command))(_command)
 app.add_typer(models.app, name="models")
+app.add_typer(labels.app, name="labels")
 app.command("doctor", help=help_of(system.doctor))(system.doctor)
 
 
