@@ -17,7 +17,7 @@ from breastlabel.cli import main
 from breastlabel.commands import predict as predict_command
 from breastlabel.imaging import image_stem, read_image, read_mask
 
-COMMANDS = ["serve", "import", "phantom", "train", "predict", "evaluate", "ablate", "models", "doctor"]
+COMMANDS = ["serve", "import", "phantom", "train", "predict", "evaluate", "ablate", "models", "labels", "doctor"]
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +66,7 @@ def test_each_command_has_help_with_an_example(command, capsys):
     assert main([*command.split(), "--help"]) == 0
     shown = capsys.readouterr().out
     assert "Usage: breastlabel" in shown
-    assert "Example" in shown or command == "models"
+    assert "Example" in shown or command in ("models", "labels")
 
 
 def test_version_is_the_packages(capsys):
