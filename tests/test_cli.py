@@ -17,7 +17,18 @@ from breastlabel.cli import main
 from breastlabel.commands import predict as predict_command
 from breastlabel.imaging import image_stem, read_image, read_mask
 
-COMMANDS = ["serve", "import", "phantom", "train", "predict", "evaluate", "ablate", "models", "labels", "doctor"]
+COMMANDS = [
+    "serve",
+    "import",
+    "phantom",
+    "train",
+    "predict",
+    "evaluate",
+    "ablate",
+    "models",
+    "labels",
+    "doctor",
+]
 
 
 @pytest.fixture(autouse=True)

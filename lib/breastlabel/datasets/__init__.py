@@ -1,4 +1,4 @@
-"""Public datasets and a site's own images -> a studies folder, and labels out of it; groups, splits, phantoms."""
+"""Public datasets and a site's own images -> a studies folder; labels out of it; groups, splits, phantoms."""
 
 from breastlabel.datasets.exporting import ExportSummary, export_labels
 from breastlabel.datasets.importing import IMPORTERS, import_dataset
