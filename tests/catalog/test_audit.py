@@ -2,7 +2,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from breastlabel.catalog import First
+from breastlabel.catalog import Catalog, First
 
 
 def test_every_act_is_noted(catalog, add):
@@ -62,9 +62,7 @@ def test_what_was_done_cannot_be_changed(catalog, add, statement):
     assert (catalog.audit.entries(), catalog.labels.history("a")) == before
 
 
-def test_what_was_done_cannot_be_emptied(postgres_url, tmp_path, record):
-    from breastlabel.catalog import Catalog
-
+def test_what_was_done_cannot_be_emptied(postgres_url, tmp_path):
     with Catalog(postgres_url, studies=tmp_path) as catalog:
         for table in ("audit", "labels"):
             with (

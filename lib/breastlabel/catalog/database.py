@@ -8,15 +8,15 @@ import json
 import math
 import os
 import sqlite3
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, Pool, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, OperationalError
 
+from breastlabel.catalog.forking import ForkGate
 from breastlabel.catalog.schema import upgrade
 from breastlabel.errors import MissingDependencyError, StudiesError
 
@@ -34,7 +34,10 @@ def database_url(file: Path) -> str:
 
 
 class Database:
-    """Connections to one SQLite file or PostgreSQL database, shared by threads, and safe across a fork."""
+    """Connections to one SQLite file or PostgreSQL database, shared by threads, and safe across a fork.
+
+    A thread must not fork within `read` or `write`.
+    """
 
     def __init__(self, url: str) -> None:
         """Connect, and create or upgrade the tables.
@@ -45,7 +48,7 @@ class Database:
             MissingDependencyError: PostgreSQL is asked for without its driver.
         """
         self.engine = _create_engine(_parse(url))
-        _OPEN.add(self)
+        self._gate = ForkGate(self.engine)
         try:
             upgrade(self.engine)
         except DatabaseError as error:
@@ -64,7 +67,7 @@ class Database:
             StudiesError: the database cannot be reached or read.
         """
         try:
-            with self.engine.connect() as connection:
+            with self._gate.connected(), self.engine.connect() as connection:
                 yield connection
         except (OperationalError, InterfaceError) as error:
             raise _unusable(error, self.engine) from error
@@ -81,6 +84,7 @@ class Database:
         """
         try:
             with (
+                self._gate.connected(),
                 self.engine.connect().execution_options(breastlabel_write=True) as connection,
                 connection.begin(),
             ):
@@ -102,19 +106,6 @@ class Database:
 
 
 _ADVISORY_LOCK = text("SELECT pg_advisory_xact_lock(:key)")
-_OPEN: weakref.WeakSet[Database] = weakref.WeakSet()
-# A connection must not be used, nor even closed, in a process that inherited it: the parent still talks
-# through it. So the pools of a parent are kept here, untouched, until the process ends.
-_INHERITED: list[Pool] = []
-
-
-def _leave_to_the_parent() -> None:
-    for database in list(_OPEN):
-        _INHERITED.append(database.engine.pool)
-        database.engine.dispose(close=False)
-
-
-os.register_at_fork(after_in_child=_leave_to_the_parent)
 
 
 def _lock_key(name: str) -> int:
