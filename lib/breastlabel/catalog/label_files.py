@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 import uuid
 from pathlib import Path
 
@@ -91,6 +92,8 @@ class LabelFiles:
         first = not folder.is_dir()
         name = f"{tag}-{uuid.uuid4().hex}{suffix}"
         write_bytes_atomically(folder / name, data)
+        # The system's own stamps move in steps of milliseconds, and two versions may be saved within one.
+        os.utime(folder / name, ns=(now := time.time_ns(), now))
         if first:
             fsync_folder(folder.parent)
         return (VERSIONS_FOLDER / image_id / name).as_posix()
@@ -129,7 +132,8 @@ class LabelFiles:
         The copy is not synced: after a power cut it is made again from the version, which is.
         """
         source, target = self.path(version), self.projection(version, tag)
-        if self.shows(target, version):
+        # Size and time stamp may be right where a power cut left nothing but zeros.
+        if self.shows(target, version) and target.read_bytes() == source.read_bytes():
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
