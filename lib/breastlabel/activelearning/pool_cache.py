@@ -69,7 +69,6 @@ class PoolCache:
         known = np.array([stamp or (-1, -1) for stamp in stamps], dtype=np.int64)
         np.savez(
             buffer,
-            allow_pickle=False,
             **{_IDS: np.array(image_ids, dtype=np.str_), _STAMPS: known},
             **content,
         )

@@ -23,14 +23,14 @@ class PassCounts:
 
     Attributes:
         read: images that were read, shown to the source and kept.
-        damaged: ids of files that are no usable image.
+        damaged: files that are no usable image.
         unreached: how many files could not be reached; they may be there next time.
         failed: how many images the source's answer was no finite number for.
         stopped: whether the caller ended it.
     """
 
     read: int = 0
-    damaged: list[str] = field(default_factory=list)
+    damaged: list[ReadImage] = field(default_factory=list)
     unreached: int = 0
     failed: int = 0
     stopped: bool = False
@@ -110,7 +110,7 @@ def _is_readable(read: ReadImage, counts: PassCounts) -> bool:
     if read.prepared is not None:
         return True
     if read.is_damaged:
-        counts.damaged.append(read.file.image_id)
+        counts.damaged.append(read)
     else:
         counts.unreached += 1
     return False

@@ -26,6 +26,7 @@ from breastlabel.activelearning.pool_pass import PassCounts, load_pool, read_poo
 from breastlabel.activelearning.pool_reader import ImageFile, Stamp, stamp_of
 from breastlabel.activelearning.registry import ACQUISITIONS
 from breastlabel.activelearning.sources import ModelSource, Source, ThumbnailSource
+from breastlabel.activelearning.unreadable import UNREADABLE, keep_out, offer_again
 from breastlabel.catalog import Catalog
 from breastlabel.errors import StudiesError
 from breastlabel.inference import Predictor
@@ -34,8 +35,6 @@ from breastlabel.training.registry import ModelRegistry, site_folder
 
 __all__ = ["ScoringResult", "score_pool", "score_studies"]
 
-#: Why an image is no longer offered.
-UNREADABLE = "unreadable"
 #: Model versions whose scores and cached outputs stay: the one that serves, and the one before it.
 _VERSIONS_KEPT = 2
 _CPU_BATCH, _GPU_BATCH = 8, 32
@@ -243,9 +242,11 @@ class _Scoring:
         """The images that wait for a label, and those that have one."""
         waiting: dict[str, ImageFile] = {}
         labelled: dict[str, ImageFile] = {}
-        for record in self.catalog.images(include_excluded=False):
-            if record.modality is MODALITIES[self.model]:
-                file = ImageFile(record.image_id, self.catalog.path(record), record.modality)
+        for record in self.catalog.images():
+            if record.modality is not MODALITIES[self.model]:
+                continue
+            file = ImageFile(record.image_id, self.catalog.path(record), record.modality)
+            if record.excluded is None or (record.excluded == UNREADABLE and offer_again(self.catalog, file)):
                 (labelled if record.reviewed else waiting)[record.image_id] = file
         return waiting, labelled
 
@@ -263,8 +264,8 @@ class _Scoring:
             progress=lambda done: self.report("scoring", done, len(unknown)),
             cancelled=self.stop,
         )
-        for image_id in counts.damaged:
-            self.catalog.exclude(image_id, UNREADABLE)
+        for read in counts.damaged:
+            keep_out(self.catalog, read.file.image_id, read.stamp)
         return _Pool(cache, stamps, len(known), counts)
 
     def read_labelled(self, files: dict[str, ImageFile]) -> LabelledImages:
