@@ -97,7 +97,7 @@ def test_next_sample_is_empty_where_every_image_is_labelled(app: BreastLabelApp,
     for image in "abc":
         app.datastore().save_label(image, str(tmp_path / "m.nii.gz"), "final", {})
     assert app.next_sample({"strategy": "random"}) == {}
-    with pytest.raises(NotFoundError, match="strategy must be one of first, random; got 'x'"):
+    with pytest.raises(NotFoundError, match="strategy must be one of badge, .*, variation-ratio; got 'x'"):
         app.next_sample({"strategy": "x"})
 
 
@@ -112,3 +112,13 @@ def test_neither_requests_nor_queries_are_logged() -> None:
     record = logging.LogRecord("uvicorn.access", logging.INFO, "", 0, '%s - "%s %s HTTP/%s" %d', args, None)
     assert access.filter(record)
     assert record.getMessage() == '127.0.0.1:5 - "GET /datastore/image HTTP/1.1" 200'
+
+
+def test_the_newest_training_is_the_one_that_slicers_bar_shows(
+    app: BreastLabelApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its module reads the first entry of train_stats, whichever that is."""
+    monkeypatch.setitem(app._trainers, "mammography", app._trainers["ultrasound"])
+    assert list(app.info()["train_stats"]) == ["ultrasound", "mammography"]
+    monkeypatch.setattr(app.jobs, "latest", lambda: {"request": {"model": "mammography"}})
+    assert list(app.info()["train_stats"]) == ["mammography", "ultrasound"]

@@ -199,3 +199,22 @@ def test_params_are_json_objects(client: TestClient) -> None:
         assert answer.status_code == status, params
     answer = client.post("/infer/ultrasound?image=a", data={"params": json.dumps({"label": "/etc/passwd"})})
     assert answer.status_code == 200
+
+
+def test_a_training_that_ended_early_is_resumed_by_its_id(
+    client: TestClient, app: BreastLabelApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = client.post("/train/ultrasound", json={"resume": "20261120-101500-000000-abcd"})
+    assert answer.status_code == 404
+    assert "is none" in answer.json()["detail"]
+    resumed: list[tuple[str, bool]] = []
+
+    def resume(task_id: str, *, enqueue: bool) -> dict[str, str]:
+        resumed.append((task_id, enqueue))
+        return {"id": task_id, "status": "RUNNING"}
+
+    monkeypatch.setattr(app.jobs, "resume", resume)
+    answer = client.post("/train/ultrasound?enqueue=true", json={"resume": ["an-id"]})
+    assert answer.json() == {"id": "an-id", "status": "RUNNING"}
+    assert resumed == [("an-id", True)]
+    assert client.post("/train/x-rays", json={"resume": "an-id"}).status_code == 404

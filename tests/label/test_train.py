@@ -37,6 +37,7 @@ def test_what_slicer_sends_back_is_a_job(trainer: Trainer, tmp_path: Path) -> No
         "preset": "default",
         "promote": "auto",
         "seed": 0,
+        "client_id": "reader",
     }
 
 

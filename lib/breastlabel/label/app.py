@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from breastlabel.label.jobs import BackgroundJobs
 from breastlabel.label.logs import configure_logging
 from breastlabel.label.options import Options
 from breastlabel.label.predictors import ChampionPredictors
+from breastlabel.label.proposals import keep_proposal
 from breastlabel.label.segments import LABELS
 from breastlabel.label.strategies import DEFAULT_STRATEGY, create_strategies, lease_seconds
 from breastlabel.label.train import Trainer
@@ -152,12 +154,20 @@ class BreastLabelApp(MONAILabelApp):
         self.corrections.close()
         self.catalog.close()
 
+    def info(self) -> dict[str, Any]:
+        """What the app offers. The figures of the newest training come first: Slicer shows only the first."""
+        offered = dict(super().info())
+        newest = ((self.jobs.latest() or {}).get("request") or {}).get("model")
+        figures = sorted(offered["train_stats"].items(), key=lambda entry: entry[0] != newest)
+        corrections = [asdict(summary) for summary in self.corrections.summary()]
+        return {**offered, "train_stats": dict(figures), "corrections": corrections}
+
     def infer(self, request: Mapping[str, Any], datastore: Any = None) -> dict[str, Any]:
-        """Run a model on an image of the folder.
+        """Run a model on an image of the folder. Its outlines are kept as the image's newest proposal.
 
         Args:
             request: ``model``, ``image`` (an id, never a path), options; ``save_label`` stores the mask
-                under ``label_tag`` (``original``).
+                under ``label_tag`` (``original``), whatever kind of model it is.
 
         Returns:
             ``file`` (temporary; the caller removes it), ``label``, ``tag`` and ``params``.
@@ -175,6 +185,9 @@ class BreastLabelApp(MONAILabelApp):
             tag = Options(request).text("label_tag", ORIGINAL)
             store.save_label(image_id, result["file"], tag, {"model": request["model"], "params": params})
             result |= {"label": image_id, "tag": tag}
+        elif isinstance(self._infers[request["model"]], SegmentationTask):
+            file, params = Path(result["file"]), result["params"]
+            keep_proposal(self.catalog, image_id, file, model=request["model"], params=params)
         return result
 
     def infer_file(self, model: str, image: Path, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -231,7 +244,7 @@ class BreastLabelApp(MONAILabelApp):
             job = trainer.job({**own, **((params or {}).get(name) or {})})
             tasks[name] = self.jobs.start(job, enqueue=enqueue or len(models) > 1)
             self.catalog.audit.append(
-                "train",
+                "model.train.request",
                 author=who.author(params),
                 client_id=who.client_id(params),
                 details={"model": name, "job": tasks[name]["id"]},

@@ -21,6 +21,9 @@ _STATUS = {
     JobState.INTERRUPTED: "ERROR",
 }
 
+# Of a request: the server's own folders, and who asked, which the audit tells.
+_PRIVATE = ("studies", "from", "author", "client_id")
+
 
 def task_of(job: Job) -> dict[str, Any]:
     """A job as a task; Slicer reads the last of ``details`` unconditionally, so there is always one."""
@@ -41,7 +44,7 @@ def task_of(job: Job) -> dict[str, Any]:
         "promoted": state.get("promoted"),
         "message": message,
         "attempts": attempts,
-        "request": {k: v for k, v in job.request().items() if k != "studies"},
+        "request": {k: v for k, v in job.request().items() if k not in _PRIVATE},
         "start_ts": _clock(_requested(job)),
         "details": [*(text for text in (again, done) if text), message],
     }

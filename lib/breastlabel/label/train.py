@@ -10,6 +10,7 @@ from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.train import TrainTask
 
 from breastlabel.errors import UnknownNameError
+from breastlabel.label.caller import caller
 from breastlabel.label.jobs import BackgroundJobs
 from breastlabel.label.options import DEVICES, Options
 from breastlabel.training.presets import PRESETS
@@ -72,6 +73,10 @@ class Trainer(TrainTask):
         if (device := options.device()) is not None:
             job["device"] = device
         job |= self._start(options)
+        # For the audit: who had the served model trained.
+        job["client_id"] = caller().client_id(request)
+        if (author := caller().author(request)) is not None:
+            job["author"] = author
         return job
 
     def _start(self, options: Options) -> dict[str, Any]:

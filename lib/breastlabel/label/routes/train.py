@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Body
 
 from breastlabel.errors import NotFoundError
+from breastlabel.label.errors import named
 from breastlabel.label.infer import plain
+from breastlabel.label.options import Options
 from breastlabel.label.routes.roles import ADMIN, USER
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ def router(app: BreastLabelApp) -> APIRouter:
         run_sync: bool = False,
         enqueue: bool = False,
     ) -> dict[str, Any]:
+        """Options as the trainer lists them; ``{"resume": id}`` lets a training go on that ended early."""
         task = _begin(model, params, enqueue=enqueue)
         return dict(plain(app.jobs.wait(task["id"]))) if run_sync else task
 
@@ -54,6 +57,9 @@ def router(app: BreastLabelApp) -> APIRouter:
         return None if stopped is None else dict(plain(stopped))
 
     def _begin(model: str, params: dict[str, Any] | None, *, enqueue: bool) -> dict[str, Any]:
+        if earlier := Options(params).text("resume"):
+            named("trainer", model, {name: name for name in app.trainers()})
+            return dict(plain(app.jobs.resume(earlier, enqueue=enqueue)))
         return dict(plain(app.async_training(model, params, enqueue=enqueue)))
 
     return routes
