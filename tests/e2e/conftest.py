@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from breastlabel.catalog import Catalog
 from breastlabel.datasets.phantoms import write_phantom_studies
 from breastlabel.networks import create_network
 from breastlabel.training import ModelRegistry
@@ -60,9 +61,13 @@ def server(pristine: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(autouse=True)
 def _unlabelled(request: pytest.FixtureRequest) -> None:
-    """Every test finds the images of many kinds without labels, whatever the one before saved."""
+    """Every test finds the images of many kinds unlabelled and free, whatever the one before did."""
     if "server" in request.fixturenames:
-        studies = request.getfixturevalue("server").studies
-        for pattern in ("labels/*/kind-*", "labels/original/*", ".breastlabel/label-versions/*/*"):
-            for file in studies.glob(pattern):
-                file.unlink()
+        # As any other program on the folder may, while the server runs.
+        with Catalog.open(request.getfixturevalue("server").studies) as catalog:
+            for lease in catalog.leases.live():
+                catalog.leases.release(lease.image_id, lease.client_id)
+            for tag in catalog.counts().labelled:
+                for image in catalog.labels.ids(tag):
+                    if image.startswith("kind-") or tag == "original":
+                        catalog.labels.remove(image, tag)

@@ -33,7 +33,7 @@ from breastlabel.imaging import Geometry, LesionClass, write_image
 
 APP = Path(__file__).parents[2] / "apps" / "breast" / "main.py"
 SHAPE = (96, 120)
-_START_SECONDS = 120.0
+_START_SECONDS = 300.0
 
 
 class Server:

@@ -118,9 +118,12 @@ def test_a_correction_is_saved_by_name_and_an_earlier_one_is_kept(server: Server
         client.save_label("kind-rgba", str(label), params={"label_info": info})
     saved = read_mask(server.studies / "labels" / "final" / "kind-rgba.nii.gz")
     assert np.array_equal(saved, np.array([0, 2, 1], np.uint8)[np.roll(painted, 5, axis=1)])
-    kept = list((server.studies / ".breastlabel" / "label-versions" / "kind-rgba").glob("*.nii.gz"))
-    assert len(kept) == 1
-    assert np.array_equal(read_mask(kept[0]), np.array([0, 2, 1], np.uint8)[painted])
+    history = server.request("GET", "/datastore/label/history?image=kind-rgba").json()["versions"]
+    earlier, later = history[-2:]
+    assert (earlier["client_id"], earlier["state"], later["state"]) == ("reader", "final", "final")
+    query = {"label": "kind-rgba", "version": earlier["version"]}
+    (tmp_path / "earlier.nii.gz").write_bytes(server.request("GET", "/datastore/label", params=query).content)
+    assert np.array_equal(read_mask(tmp_path / "earlier.nii.gz"), np.array([0, 2, 1], np.uint8)[painted])
 
     downloaded = Path(client.download_label("kind-rgba", "final"))
     assert np.array_equal(read_mask(downloaded), saved)

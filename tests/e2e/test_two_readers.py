@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from breastlabel.catalog import Catalog
 from breastlabel.imaging import read_mask
 
 from .serving import SHAPE, Server
@@ -32,9 +33,12 @@ def test_readers_who_save_the_same_image_at_once_lose_nothing(server: Server, tm
     with ThreadPoolExecutor(len(readers)) as pool:
         list(pool.map(save, readers))
     final = server.studies / "labels" / "final" / "kind-nrrd.nii.gz"
-    kept = list((server.studies / ".breastlabel" / "label-versions" / "kind-nrrd").glob("*.nii.gz"))
-    marks = [tuple(np.flatnonzero(read_mask(path, shape=SHAPE).any(1))) for path in (final, *kept)]
-    assert sorted(marks) == [tuple(range(10 * r + 2, 10 * r + 8)) for r in readers]
+    with Catalog.open(server.studies) as catalog:
+        kept = [v for v in catalog.labels.history("kind-nrrd") if v.state == "final"]
+        masks = {v.client_id: read_mask(catalog.labels.path(v), shape=SHAPE) for v in kept}
+    marks = {client: tuple(np.flatnonzero(mask.any(1))) for client, mask in masks.items()}
+    assert marks == {f"reader-{r}": tuple(range(10 * r + 2, 10 * r + 8)) for r in readers}
+    assert np.array_equal(read_mask(final), masks[kept[-1].client_id])
     leftovers = [
         p.name for p in (server.studies / "labels" / "final").iterdir() if p.suffix not in (".gz", ".nrrd")
     ]

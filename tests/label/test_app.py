@@ -97,7 +97,7 @@ def test_next_sample_is_empty_where_every_image_is_labelled(app: BreastLabelApp,
     for image in "abc":
         app.datastore().save_label(image, str(tmp_path / "m.nii.gz"), "final", {})
     assert app.next_sample({"strategy": "random"}) == {}
-    with pytest.raises(NotFoundError, match="strategy must be one of badge, .*, variation-ratio; got 'x'"):
+    with pytest.raises(NotFoundError, match=r"strategy must be one of badge, .*; got 'x'"):
         app.next_sample({"strategy": "x"})
 
 

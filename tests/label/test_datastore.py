@@ -178,7 +178,7 @@ def test_a_proposal_leaves_the_image_with_its_reader(store: StudiesDatastore, dr
     assert [held.image_id for held in store.catalog.leases.live()] == [lease.image_id]
 
 
-def test_every_reading_of_annotators_who_save_at_once_is_kept(store: StudiesDatastore, tmp_path: Path) -> None:
+def test_every_reading_of_two_annotators_is_kept(store: StudiesDatastore, tmp_path: Path) -> None:
     files = []
     for row in range(6):
         mask = np.zeros((12, 16), np.uint8)
