@@ -25,6 +25,8 @@ COMMANDS = [
     "predict",
     "evaluate",
     "ablate",
+    "simulate",
+    "score",
     "models",
     "labels",
     "doctor",

@@ -157,7 +157,7 @@ def _curves(
     seeds: Sequence[int],
 ) -> Curves:
     """Round 0 is the same for all strategies of a seed."""
-    measured = {measure: {} for measure in (*MEASURES, SCORE)}  # type: dict[str, dict[str, Doubles]]
+    measured: dict[str, dict[str, Doubles]] = {measure: {} for measure in (*MEASURES, SCORE)}
     for name in strategies:
         points = np.full((len(MEASURES), len(seeds), plan.rounds + 1), np.nan)
         for s, seed in enumerate(seeds):
@@ -189,7 +189,6 @@ def _reference(results: Results, arrays: TrainingArrays, seeds: Sequence[int]) -
         return found and {**found, "by_seed": [float(statistic(one)[0]) for statistic in each]}
 
     return {
-        "n_labels": None,
         **{measure: interval(0, measure) for measure in MEASURES},
         "longer": {measure: interval(1, measure) for measure in MEASURES},
         "intervals": "95 % percentile bootstrap over patients of the mean over seeds, 1,000 resamples",

@@ -74,6 +74,14 @@ class Learner:
         )
         return result.network
 
+    def lengths(self, epochs: int, reference_epochs: int) -> dict[str, int]:
+        """Steps of a round and of the longer reference, and images a step, for the report."""
+        return {
+            "steps": self.steps(epochs),
+            "reference_steps": self.steps(reference_epochs),
+            "batch_size": self.settings.batch_size,
+        }
+
     def config(self) -> dict[str, Any]:
         """As plain JSON values."""
         return {
@@ -86,7 +94,7 @@ class Learner:
 def repeated(n: int, length: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
     """``length`` positions of n images, each as often as every other, give or take one."""
     rounds = [rng.permutation(n) for _ in range(-(-length // n))]
-    return np.concatenate(rounds)[:length].astype(np.int64)
+    return np.asarray(np.concatenate(rounds)[:length], dtype=np.int64)
 
 
 @dataclass(frozen=True)

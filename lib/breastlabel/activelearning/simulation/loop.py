@@ -10,6 +10,7 @@ import numpy as np
 
 from breastlabel.activelearning.acquisition import Need
 from breastlabel.activelearning.outputs import pool_outputs
+from breastlabel.activelearning.pool import PoolOutputs
 from breastlabel.activelearning.registry import create_acquisition, select
 from breastlabel.activelearning.simulation.annotator import Annotator
 from breastlabel.activelearning.simulation.learner import Answers, Learner, answers
@@ -127,13 +128,17 @@ class Replay:
         self, strategy: str, network: HybridNetwork, annotator: Annotator, seed: int, number: int
     ) -> list[str]:
         needs = create_acquisition(strategy).needs
-        pool = pool_outputs(
-            network,
-            annotator.pool_images,
-            annotator.pool_ids,
-            passes=self._plan.passes if needs else 0,
-            seed=seed,
-            needs=needs,
+        pool = (
+            pool_outputs(
+                network,
+                annotator.pool_images,
+                annotator.pool_ids,
+                passes=self._plan.passes,
+                seed=seed,
+                needs=needs,
+            )
+            if needs
+            else PoolOutputs(image_ids=annotator.pool_ids)
         )
         labelled = annotator.labelled
         known = (

@@ -121,27 +121,25 @@ def simulate(
             "at least one seed must be complete to draw curves; the time was up before; run again with the "
             "same --output to go on"
         )
-    curves = {
-        "model": model,
-        "studies": Path(studies).resolve().name,
-        "settings": {
-            "preset": preset,
-            "size": list(arrays["train"].size),
-            **plan.config(),
-            "steps": learner.steps(plan.epochs),
-            "reference_steps": learner.steps(plan.reference_epochs),
-            "batch_size": learner.settings.batch_size,
-            "seeds": complete,
-            "seeds_asked": list(seeds),
-            "n_train": len(arrays["train"]),
-            "n_val": len(arrays["val"]),
-            "n_test": len(arrays["test"]),
-            "network": learner.config()["network"],
-            "augmentation": chosen.augmentation,
-            "preparation": preparation.config(),
-        },
-        **summarise(results, judges, plan=plan, strategies=compared, seeds=complete),
-    }
+    curves: dict[str, Any] = _rounded(
+        {
+            "model": model,
+            "studies": Path(studies).resolve().name,
+            "settings": {
+                "preset": preset,
+                "size": list(arrays["train"].size),
+                **plan.config(),
+                **learner.lengths(plan.epochs, plan.reference_epochs),
+                "seeds": complete,
+                "seeds_asked": list(seeds),
+                **{f"n_{split}": len(part) for split, part in arrays.items()},
+                "network": learner.config()["network"],
+                "augmentation": chosen.augmentation,
+                "preparation": preparation.config(),
+            },
+            **summarise(results, judges, plan=plan, strategies=compared, seeds=complete),
+        }
+    )
     write_simulation_report(Path(output), curves)
     # Last, so that whoever finds it finds the rest.
     write_json(Path(output) / "curves.json", curves)
@@ -175,6 +173,15 @@ def _design(
         "plan": plan.config(),
         "labels": {split: part.fingerprint() for split, part in arrays.items()},
     }
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers with six places: more than is told apart, in a file that stays small."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return round(value, 6) if isinstance(value, float) else value
 
 
 def _prepare(

@@ -7,6 +7,7 @@ and the starting weights, so their differences vary less than they do.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -143,7 +144,9 @@ def labels_saved(n_labels: Sequence[int], strategy: Doubles, random: Doubles, *,
     resampled = [_saved(n_labels, s[rows].mean(axis=0), r[rows].mean(axis=0))[2] for rows in draws]
     # Never reaching the height is the worst that can happen.
     ordered = np.sort([-np.inf if value is None else value for value in resampled])
-    ends = [ordered[int(np.floor(q * (len(ordered) - 1)))] for q in (0.025, 0.975)]
+    # Outwards to a resample that was drawn: between minus infinity and a number there is nothing.
+    last = len(ordered) - 1
+    ends = (ordered[math.floor(0.025 * last)], ordered[math.ceil(0.975 * last)])
     return {
         "target": target,
         "random_labels": needed,
