@@ -80,9 +80,8 @@ def import_labels(catalog: Catalog, found: Iterable[FoundLabel]) -> int:
     """Record files as versions of their images, each image's in order of time.
 
     All labels of an image are recorded in one transaction, so that an import that was cut off goes on where
-    it ended. Passed over are labels of images that the catalog does not know; a file in ``labels`` whose
-    content is that of the version which counts already; an earlier reading that is recorded already; and
-    files that are empty or cannot be read.
+    it ended. Passed over are labels of images that the catalog does not know, contents that are recorded
+    already, and files that are empty or cannot be read.
 
     Args:
         found: of one image and tag, in the order in which they were made.
@@ -128,18 +127,17 @@ class _Stored:
             after: with those that the import has added so far.
         """
         tag = self.label.tag
+        if any((v.tag, v.sha256) == (tag, self.sha256) for v in before):
+            return True
         if _lies_among_versions(self.label.path):
-            return any(v.file == self.file for v in after) or any(
-                (v.tag, v.sha256) == (tag, self.sha256) for v in before
-            )
+            return any(v.file == self.file for v in after)
         current = newest(after, tag)
         return current is not None and current.sha256 == self.sha256
 
 
 def _import_chunk(catalog: Catalog, chunk: Mapping[str, list[FoundLabel]]) -> int:
     assert catalog.studies is not None
-    with catalog.database.read() as connection:
-        known = _versions_of(connection, list(chunk))
+    known = _known(catalog, list(chunk))
     stored = {
         image_id: [one for label in chunk[image_id] if (one := _store(catalog.studies, label)) is not None]
         for image_id in known
@@ -148,16 +146,16 @@ def _import_chunk(catalog: Catalog, chunk: Mapping[str, list[FoundLabel]]) -> in
     new = 0
     unused: list[_Stored] = []
     with catalog.database.write() as connection:
-        for image_id, labels in stored.items():
-            image = lock_image(connection, image_id)
-            before = _versions_of(connection, [image_id])[image_id]
+        images = {image_id: lock_image(connection, image_id) for image_id in sorted(stored)}
+        # Asked again with the images held: another process may have imported them meanwhile.
+        for image_id, before in _versions_of(connection, list(images)).items():
             after = list(before)
-            for one in labels:
+            for one in stored[image_id]:
                 if one.is_known(before, after):
                     unused.append(one)
                 else:
                     after.append(_record(connection, one, version=len(after) + 1))
-            settle(connection, image_id, image, before=before, after=after)
+            settle(connection, image_id, images[image_id], before=before, after=after)
             new += len(after) - len(before)
     for one in unused:
         if not _lies_among_versions(one.label.path):
@@ -165,10 +163,17 @@ def _import_chunk(catalog: Catalog, chunk: Mapping[str, list[FoundLabel]]) -> in
     return new
 
 
+def _known(catalog: Catalog, ids: Sequence[str]) -> list[str]:
+    """Those of the images that the catalog knows."""
+    with catalog.database.read() as connection:
+        return list(
+            connection.scalars(select(images_table.c.image_id).where(images_table.c.image_id.in_(ids)))
+        )
+
+
 def _versions_of(connection: Connection, ids: Sequence[str]) -> dict[str, list[LabelVersion]]:
-    """The versions, oldest first, of those of the images that the catalog knows."""
-    images = select(images_table.c.image_id).where(images_table.c.image_id.in_(ids))
-    versions: dict[str, list[LabelVersion]] = {image_id: [] for image_id in connection.scalars(images)}
+    """The versions of images, oldest first."""
+    versions: dict[str, list[LabelVersion]] = {image_id: [] for image_id in ids}
     rows = select(*version_columns()).where(labels_table.c.image_id.in_(ids))
     for row in connection.execute(rows.order_by(labels_table.c.image_id, labels_table.c.version)).mappings():
         versions[row["image_id"]].append(LabelVersion.from_row(row))
@@ -192,8 +197,11 @@ def _stored(studies: Path, label: FoundLabel) -> _Stored:
     file = VERSIONS_FOLDER / label.image_id / f"{label.tag}-{uuid.uuid4().hex}{suffix}"
     target = studies / file
     target.parent.mkdir(parents=True, exist_ok=True)
-    # With its time stamp, by which the file that was found is recognised as this version's projection.
-    shutil.copy2(label.path, target)
+    # With the time stamp, by which the file that was found is recognised as this version's projection. Taken
+    # before the content, so that an edit in between shows as one.
+    found = label.path.stat()
+    shutil.copyfile(label.path, target)
+    os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
     return _Stored(label, sha256_of(target), file.as_posix())
 
 

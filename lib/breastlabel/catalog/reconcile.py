@@ -198,10 +198,10 @@ def _settle_now(catalog: Catalog, image_id: str, tag: str, seen: _Seen | None) -
     contents = {file: sha256_of(file) for file in there}
     foreign = [file for file in there if not _is_ours(files, file, contents[file], versions)]
     if foreign:
-        if not catalog.has_image(image_id):
-            return Reconciled()
-        adopted = [catalog.labels.adopt(image_id, file, tag) for file in foreign]
-        return Reconciled(adopted=sum(version is not None for version in adopted))
+        adopted = import_labels(catalog, [_found(image_id, tag, file) for file in foreign])
+        if adopted and len(there) > 1:
+            catalog.labels.project(image_id, tag)
+        return Reconciled(adopted=adopted)
     if current is None:
         # Its label was taken back while the file was away, and now the file is there again.
         match = next((v for v in reversed(versions) if v.sha256 == contents[there[-1]]), None)
@@ -265,11 +265,15 @@ def _import_unknown(catalog: Catalog, keys: Sequence[tuple[str, str]]) -> tuple[
             known.update((row[0], row[1]) for row in connection.execute(query))
     new = [key for key in keys if key not in known]
     found = [
-        FoundLabel(image_id, tag, path, created_at=written_at(path), info=FROM_FOLDER)
+        _found(image_id, tag, path)
         for image_id, tag in new
         for path in sorted(files.shown(image_id, tag), key=lambda p: p.stat().st_mtime_ns)
     ]
     return import_labels(catalog, found), set(new)
+
+
+def _found(image_id: str, tag: str, path: Path) -> FoundLabel:
+    return FoundLabel(image_id, tag, path, created_at=written_at(path), info=FROM_FOLDER)
 
 
 def _shown_labels(catalog: Catalog) -> dict[tuple[str, str], tuple[int, str]]:

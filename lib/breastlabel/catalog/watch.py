@@ -56,6 +56,12 @@ class FolderWatcher:
         self._changed = _Changed()
         self._observer: Any = None
         self._thread: threading.Thread | None = None
+        self._compared = threading.Event()
+
+    @property
+    def compared(self) -> bool:
+        """Whether the first comparison of folder and catalog is done."""
+        return self._compared.is_set()
 
     @property
     def polls(self) -> bool:
@@ -67,6 +73,7 @@ class FolderWatcher:
         if self._thread is not None:
             return
         self._changed = _Changed()
+        self._compared.clear()
         self._observer = self._observe()
         self._thread = threading.Thread(target=self._work, name="folder-watcher", daemon=True)
         self._thread.start()
@@ -112,6 +119,7 @@ class FolderWatcher:
         self._guard(lambda: sync_folder(self._studies, catalog=self._catalog))
         self._guard(lambda: reconcile(self._catalog, full=True))
         self._guard(lambda: remove_orphans(self._catalog))
+        self._compared.set()
         if self._observer is None:
             while not self._changed.closed_within(self._poll_every):
                 self._guard(lambda: sync_folder(self._studies, catalog=self._catalog))
