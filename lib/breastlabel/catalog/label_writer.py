@@ -208,11 +208,8 @@ class LabelWriter:
             row["seconds_spent"] = seconds_leased(connection, image_id, client_id, now)
         if row["proposal_id"] is None and action == "label.save":
             row["proposal_id"] = _proposal(before, row["tag"])
-        started_from = next((v for v in before if v.label_id == row["proposal_id"]), None)
-        if started_from is not None and row["model_version"] is None:
-            row |= {"model": started_from.model, "model_version": started_from.model_version}
         proposal = next((v for v in before if v.label_id == row["proposal_id"]), None)
-        if proposal is not None and row["model"] is None:
+        if proposal is not None and proposal.model is not None and row["model_version"] is None:
             row |= {"model": proposal.model, "model_version": proposal.model_version}
         place = shown_as(row["tag"], row["state"])
         inserted = connection.execute(_INSERT, {**row, "shown_as": place})
