@@ -5,8 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from sqlalchemy import event
 
-from breastlabel.catalog import LABELS_FOLDER, Catalog, folder, hashed_split, label_path, reconcile
+from breastlabel.catalog import (
+    LABELS_FOLDER,
+    Catalog,
+    ImageRecord,
+    folder,
+    hashed_split,
+    label_path,
+    reconcile,
+    sync_folder,
+)
+from breastlabel.catalog.folder import take_in
 from breastlabel.errors import NotFoundError
 from breastlabel.imaging import Modality
 from breastlabel.imaging.dicom import opaque_key
@@ -68,6 +79,64 @@ def test_a_change_right_after_a_listing_is_not_missed(tmp_path):
     touch(tmp_path / "b.png")
     os.utime(tmp_path, ns=(stamp, stamp))
     assert ids(tmp_path) == ["a", "b"]
+
+
+def statements(catalog, act):
+    """How often the database is asked."""
+    asked = []
+
+    def count(*_):
+        asked.append(1)
+
+    event.listen(catalog.database.engine, "before_cursor_execute", count)
+    act()
+    event.remove(catalog.database.engine, "before_cursor_execute", count)
+    return len(asked)
+
+
+def test_a_listing_asks_no_more_of_many_images_than_of_few(tmp_path, database):
+    asked = []
+    with Catalog.open(tmp_path) as catalog:
+        for n in (10, 400):
+            for i in range(n):
+                touch(tmp_path / f"{n}-{i}.png")
+            asked.append(statements(catalog, lambda: sync_folder(tmp_path, catalog=catalog)))
+        assert len(catalog) == 410
+        for n in (10, 400):
+            draw(tmp_path / LABELS_FOLDER / f"{n}-0.nrrd")
+            asked.append(statements(catalog, lambda: sync_folder(tmp_path, catalog=catalog)))
+        asked.append(statements(catalog, lambda: sync_folder(tmp_path, catalog=catalog, always=True)))
+    few, many, one_label, another_label, nothing = asked
+    assert many == few
+    assert another_label <= one_label
+    assert nothing < 12
+
+
+def test_a_few_files_are_taken_in_by_their_names(tmp_path):
+    dicom(tmp_path / "a.dcm", patient="4711")
+    with Catalog.open(tmp_path) as catalog:
+        dicom(tmp_path / "b.dcm", patient="4711")
+        dicom(tmp_path / "c.dcm", patient="4711")
+        draw(tmp_path / LABELS_FOLDER / "b.nrrd")
+        names = ["b.dcm", "gone.png", ".hidden.png", "notes.txt", "sub/x.png", "labels/a.nrrd"]
+        assert take_in(catalog, names) == 1
+        assert [r.image_id for r in catalog.images()] == ["a", "b"]
+        assert len({(r.patient_key, r.group, r.split) for r in catalog.images()}) == 1
+        assert catalog.labels.ids() == ["b"]
+        (tmp_path / "a.dcm").unlink()
+        assert take_in(catalog, ["a.dcm"]) == 0
+        assert catalog.image("a").excluded == "file-missing"
+
+
+def test_images_in_subfolders_that_vanish_are_noticed(tmp_path):
+    for name in "ab":
+        touch(tmp_path / "sub" / f"{name}.png")
+    with Catalog.open(tmp_path) as catalog:
+        record = {"dataset": "busi", "modality": Modality.US, "patient_key": "p", "group": "g"}
+        catalog.add_images(ImageRecord(image_id=i, file=f"sub/{i}.png", **record) for i in "ab")
+        (tmp_path / "sub" / "a.png").unlink()
+        sync_folder(tmp_path, catalog=catalog, always=True)
+        assert [r.excluded for r in catalog.images()] == ["file-missing", None]
 
 
 def test_an_image_that_vanished_is_kept_out_until_it_is_back(tmp_path):

@@ -28,7 +28,7 @@ _MANY = 500
 #: A file that never comes to rest is looked at after so many seconds all the same.
 _PATIENCE = 30.0
 #: Kinds of file system on which what other machines write raises no event here.
-_REMOTE = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "lustre", "glusterfs", "beegfs", "fuse")
+_REMOTE = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "lustre", "glusterfs", "beegfs", "fuse.")
 _CHANGES = ("created", "modified", "closed", "moved", "deleted")
 #: Stands among the names of changed files for the whole folder.
 _EVERYTHING = ""
@@ -95,9 +95,11 @@ class FolderWatcher:
         if not kind.startswith(_REMOTE):
             try:
                 return _started_observer(self._studies, self._note)
-            except (OSError, ImportError) as error:
+            except ImportError:
+                why = "the package watchdog is not installed"
+            except OSError as error:
                 # The error's text names the folder; its number does not.
-                reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error.msg
+                reason = os.strerror(error.errno or 0)
                 why = f"the system grants no watch on it ({reason}; see fs.inotify.max_user_watches)"
         _log.warning("The studies folder is looked at every %g s, because %s", self._poll_every, why)
         return None
@@ -220,12 +222,9 @@ def _started_observer(studies: Path, note: Callable[..., None]) -> Any:
 def _file_system(path: Path) -> str:
     """The kind of file system that a path lies on, for example ``ext4``; empty where it cannot be told."""
     try:
-        import psutil
+        import psutil  # type: ignore[import-untyped]
     except ImportError:
         return ""
     real = path.resolve()
-    mounts = {p.mountpoint: p.fstype for p in psutil.disk_partitions(all=True)}
-    for folder in (real, *real.parents):
-        if str(folder) in mounts:
-            return mounts[str(folder)].lower()
-    return ""
+    mounts: dict[str, str] = {p.mountpoint: p.fstype for p in psutil.disk_partitions(all=True)}
+    return next((mounts[str(p)].lower() for p in (real, *real.parents) if str(p) in mounts), "")
