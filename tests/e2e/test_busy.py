@@ -73,7 +73,7 @@ def test_a_training_killed_midway_leaves_the_champion_serving(other: Server) -> 
     _, after = other.client().infer("ultrasound", image, {})
     assert after["checkpoint_version"] == before["checkpoint_version"]
     assert after["class_probabilities"] == before["class_probabilities"]
-    assert other.client().info()["train_stats"]["ultrasound"]["state"] == "failed"
+    assert other.client().info()["train_stats"]["ultrasound"]["state"] == "interrupted"
 
     # Cancelling is an end of the same kind, and the next training can begin after it.
     worker = _long_training(other)

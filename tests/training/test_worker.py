@@ -18,7 +18,8 @@ import pytest
 from breastlabel.catalog import Catalog
 from breastlabel.datasets.phantoms import write_phantom_studies
 from breastlabel.errors import CheckpointError, StudiesError, UnknownNameError
-from breastlabel.training import ModelRegistry, checkpoint, load_checkpoint, run
+from breastlabel.jobs import CancelledError, Status
+from breastlabel.training import ModelRegistry, checkpoint, load_checkpoint, promotion, run
 from breastlabel.training.promotion import MARGIN, challenge
 from breastlabel.training.run import prepare_split, train
 from breastlabel.training.worker import run_job
@@ -166,24 +167,109 @@ def test_an_unexpected_error_is_told_without_names(
     assert "mueller" not in log + status["message"]
 
 
-def test_a_job_that_starts_again_keeps_its_start(studies: Path, tmp_path: Path) -> None:
+class Killed(BaseException):
+    """In place of a kill, where the process is the test's own."""
+
+
+def asked_for(job: Path, studies: Path, **options: object) -> Path:
+    job.mkdir()
+    asked = {"model": "ultrasound", "studies": str(studies), "preset": "tiny", "epochs": 2, "author": "hanna"}
+    (job / "job.json").write_text(json.dumps(asked | {"promote": "always"} | options))
+    return job
+
+
+def killed_after_an_epoch(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Status.update
+
+    def update(self: Status, **values: Any) -> None:
+        real(self, **values)
+        if "figures" in values:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Status, "update", update)
+        with pytest.raises(Killed):
+            run_job(job)
+
+
+def epochs_of(job: Path) -> list[int]:
+    return [h["epoch"] for h in json.loads((job / "checkpoint" / "history.json").read_text())]
+
+
+def test_a_job_that_starts_again_goes_on_from_its_own_start(
+    studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Though another champion serves by then; else its state would not fit or, worse, be taken for it."""
     registry = ModelRegistry(studies)
     before = registry.champion_version("ultrasound")
-    job = tmp_path / "job"
-    job.mkdir()
-    asked = {
-        "model": "ultrasound",
-        "studies": str(studies),
-        "preset": "tiny",
-        "epochs": 1,
-        "promote": "never",
-    }
-    (job / "job.json").write_text(json.dumps(asked))
-    assert run_job(job) == 0
-    registry.promote("ultrasound", load_checkpoint(job / "checkpoint").version)
+    job = asked_for(tmp_path / "job", studies)
+    killed_after_an_epoch(job, monkeypatch)
+    (shipped,) = ModelRegistry(None).versions("ultrasound")
+    registry.promote("ultrasound", shipped)
     assert run_job(job) == 0
     assert load_checkpoint(job / "checkpoint").spec["training"]["start_from"] == before
+    assert epochs_of(job) == [1, 2]
+    assert registry.champion_version("ultrasound") == _status(job)["version"]
+    with Catalog.open(studies) as catalog:
+        acts = [(e.action, e.author, e.details) for e in catalog.audit.entries() if "model." in e.action]
+    assert [(action, author) for action, author, _ in acts[::-1]] == [
+        ("model.train", "hanna"),
+        ("model.train", "hanna"),
+        ("model.promote", "hanna"),
+    ]
+    assert [d["resumed_at"] for action, _, d in acts[::-1] if action == "model.train"] == [0, 1]
+    assert acts[0][2]["version"] == _status(job)["version"]
+
+
+def test_a_job_whose_labels_changed_since_it_was_killed_begins_anew(
+    studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = asked_for(tmp_path / "job", studies, promote="never")
+    killed_after_an_epoch(job, monkeypatch)
+    with Catalog.open(studies) as catalog:
+        moved = next(r.image_id for r in catalog.images(split="test"))
+        catalog.update_images({moved: {"split": "train"}})
+    assert run_job(job) == 0, _status(job)
+    assert epochs_of(job) == [1, 2]
+
+
+def test_a_job_killed_after_its_training_is_not_trained_again(
+    studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = asked_for(tmp_path / "job", studies)
+
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(promotion, "challenge", killed)
+        with pytest.raises(Killed):
+            run_job(job)
+    version = load_checkpoint(job / "checkpoint").version
+    assert run_job(job) == 0
+    assert _status(job)["version"] == version == ModelRegistry(studies).champion_version("ultrasound")
+
+
+@pytest.mark.parametrize("promoted", [True, False])
+def test_what_serves_already_is_not_called_cancelled(
+    studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, promoted: bool
+) -> None:
+    job = asked_for(tmp_path / "job", studies, epochs=1)
+    before = ModelRegistry(studies).champion_version("ultrasound")
+
+    def cancelled_late(
+        registry: ModelRegistry, model: str, challenger: Path, *_: object, **__: object
+    ) -> None:
+        version = registry.add(model, challenger)
+        if promoted:
+            registry.promote(model, version)
+        raise CancelledError
+
+    monkeypatch.setattr(promotion, "challenge", cancelled_late)
+    assert run_job(job) == (0 if promoted else 3)
+    status = _status(job)
+    assert status["state"] == ("done" if promoted else "cancelled")
+    assert (ModelRegistry(studies).champion_version("ultrasound") == before) == (not promoted)
 
 
 def test_a_training_from_another_checkpoint_does_not_go_on_with_a_killed_one(
@@ -257,7 +343,7 @@ def test_an_output_folder_that_is_not_ours_is_left_alone(studies: Path, tmp_path
 def test_unknown_models_and_presets_list_the_valid_ones(studies: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="ultrasound"):
         train("ultrasonics", studies, output=tmp_path / "o")
-    with pytest.raises(UnknownNameError, match="default, paper.*tiny"):
+    with pytest.raises(UnknownNameError, match=r"default, paper.*tiny"):
         train("ultrasound", studies, output=tmp_path / "o", preset="huge")
 
 
