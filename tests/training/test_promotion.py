@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import torch
 
 from breastlabel.networks.base import HybridNetwork
 from breastlabel.training import ModelRegistry, TrainingArrays, fit, promotion, save_checkpoint
+from breastlabel.training.answers import Answers
+from breastlabel.training.held_out import HeldOut
 from breastlabel.training.promotion import AUC_MARGIN, challenge
-from breastlabel.training.settings import TrainingSettings
+from breastlabel.training.settings import ENOUGH_PATIENTS, TrainingSettings
 from breastlabel.transforms import UltrasoundPreparation
 
 Discs = Callable[..., TrainingArrays]
@@ -38,10 +41,22 @@ def _save(network: HybridNetwork, folder: Path) -> Path:
 def _exchange_classes(network: HybridNetwork) -> None:
     """The same outlines, but the scores of benign and malignant are exchanged."""
     with torch.no_grad():
-        last = [m for m in network.modules() if isinstance(m, torch.nn.Linear) and m.out_features == 3][-1]
+        last = _class_layer(network)
         order = [0, 2, 1]
         last.weight.copy_(last.weight[order].clone())
         last.bias.copy_(last.bias[order].clone())
+
+
+def _class_layer(network: HybridNetwork) -> torch.nn.Linear:
+    return [m for m in network.modules() if isinstance(m, torch.nn.Linear) and m.out_features == 3][-1]
+
+
+def _twin(network: HybridNetwork) -> HybridNetwork:
+    """Other weights, the same answers: what is added to all classes alike changes no probability."""
+    twin = copy.deepcopy(network)
+    with torch.no_grad():
+        _class_layer(twin).bias.add_(0.25)
+    return twin
 
 
 @pytest.mark.parametrize("classes", [True, False])
@@ -94,3 +109,85 @@ def test_a_challenger_that_only_outlines_as_well_is_refused(
 def test_a_loss_of_auc_must_be_large_and_shown(auc: tuple[float, float, float] | None, kept: bool) -> None:
     assert promotion._compared((0.1, 0.05, 0.2), auc)[0] == kept
     assert not promotion._compared((0.1, -0.05, 0.2), auc)[0]
+
+
+def _held_out(folder: Path, *, champion: str, gains: list[float]) -> None:
+    """As if that many patients' new labels had been held out, each one's Dice changed by its gain."""
+    ids = [f"new-{i}" for i in range(len(gains))]
+    groups = {i: f"patient-{i}" for i in ids}
+    scores = dict.fromkeys(ids, 0.5)
+    malignant = {i: n % 2 == 0 for n, i in enumerate(ids)}
+    before = Answers(dict.fromkeys(ids, 0.5), scores, malignant, groups)
+    after = Answers({i: 0.5 + g for i, g in zip(ids, gains, strict=True)}, scores, malignant, groups)
+    HeldOut(champion, before, after).write(folder)
+
+
+@pytest.mark.parametrize(
+    ("gains", "promoted", "said"),
+    [
+        # The validation split's two patients are answered alike.
+        ([0.2, 0.1, 0.3, 0.1, 0.2, 0.25], True, "4 validation images and 6 new ones"),
+        ([0.3, -0.3, 0.4, -0.3, 0.2, -0.1], False, "may be worse"),
+        ([-0.1] * 6, False, "may be worse"),
+        # Two and two patients, however much better, may be chance.
+        ([0.3, 0.3], False, "5 patients with an outlined lesion are required"),
+    ],
+)
+def test_few_validation_images_are_joined_by_labels_that_were_held_out(
+    network: HybridNetwork,
+    discs: Discs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    gains: list[float],
+    promoted: bool,
+    said: str,
+) -> None:
+    val = discs(6, seed=1)
+    # Four of six show a lesion, of two patients.
+    val.groups[:] = ["a", "a", "a", "b", "b", "b"]
+    monkeypatch.setattr(promotion, "prepare_split", lambda *_, **__: val)
+    registry = ModelRegistry(tmp_path / "studies")
+    champion = registry.add("ultrasound", _save(network, tmp_path / "a"))
+    registry.promote("ultrasound", champion)
+    challenger = _save(_twin(network), tmp_path / "b")
+    _held_out(challenger, champion=champion, gains=gains)
+    decision = challenge(registry, "ultrasound", challenger, tmp_path / "studies")
+    assert decision.promoted == promoted, decision.reason
+    assert said in decision.reason
+    assert (decision.n, decision.n_val) == (4 + len(gains), 4)
+    assert decision.val_difference == (0, 0, 0)
+    assert decision.held_out_difference is not None
+    assert decision.held_out_difference[0] == pytest.approx(sum(gains) / len(gains))
+    assert decision.difference is not None
+    assert decision.difference[0] == pytest.approx(sum(gains) / (4 + len(gains)))
+    assert (registry.champion_version("ultrasound") == champion) != promoted
+
+
+def test_labels_held_out_against_another_champion_do_not_count(
+    network: HybridNetwork, discs: Discs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promotion, "prepare_split", lambda *_, **__: discs(6, seed=1))
+    registry = ModelRegistry(tmp_path / "studies")
+    registry.promote("ultrasound", registry.add("ultrasound", _save(network, tmp_path / "a")))
+    challenger = _save(_twin(network), tmp_path / "b")
+    _held_out(challenger, champion="an earlier one", gains=[0.3] * 9)
+    decision = challenge(registry, "ultrasound", challenger, tmp_path / "studies")
+    assert not decision.promoted
+    assert (decision.n, decision.n_val, decision.held_out_difference) == (4, 4, None)
+    assert "there are 3" in decision.reason
+
+
+def test_enough_validation_patients_decide_alone(
+    network: HybridNetwork, discs: Discs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    val = discs(ENOUGH_PATIENTS * 3 // 2, seed=1)
+    val.groups[:] = val.ids
+    monkeypatch.setattr(promotion, "prepare_split", lambda *_, **__: val)
+    registry = ModelRegistry(tmp_path / "studies")
+    champion = registry.add("ultrasound", _save(network, tmp_path / "a"))
+    registry.promote("ultrasound", champion)
+    challenger = _save(_twin(network), tmp_path / "b")
+    _held_out(challenger, champion=champion, gains=[-0.3] * 9)
+    decision = challenge(registry, "ultrasound", challenger, tmp_path / "studies")
+    assert decision.promoted
+    assert (decision.n, decision.n_val) == (ENOUGH_PATIENTS, ENOUGH_PATIENTS)
