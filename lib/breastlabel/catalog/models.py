@@ -39,7 +39,10 @@ def is_plain_name(name: str) -> bool:
     return (
         bool(name)
         and not name.startswith(".")
-        and not any(c in "/\\" or unicodedata.category(c) in ("Cc", "Cs") for c in name)
+        and "/" not in name
+        and "\\" not in name
+        # Printable text, which nearly every name is, holds neither; it is told a hundred times as fast.
+        and (name.isprintable() or not any(unicodedata.category(c) in ("Cc", "Cs") for c in name))
     )
 
 
