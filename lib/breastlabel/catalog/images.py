@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, func, insert, select, update
 
 from breastlabel.catalog.counts import MISSING, TOTAL, WAITING, add_to_counts
 from breastlabel.catalog.database import Database
@@ -133,7 +133,7 @@ class Images:
             connection.execute(_SET, {"b_image": image_id, "info": {**row.info, **info}})
 
 
-def lock_image(connection: Connection, image_id: str) -> Mapping[str, Any]:
+def lock_image(connection: Connection, image_id: str) -> RowMapping:
     """The image's row, which no other transaction changes until this one ends.
 
     Raises:

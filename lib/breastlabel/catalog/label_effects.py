@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RowMapping
 
 from breastlabel.catalog.counts import WAITING, add_to_counts, labelled_count
 from breastlabel.catalog.images import is_waiting, mark_image
@@ -24,7 +23,7 @@ def newest(versions: Sequence[LabelVersion], tag: str) -> LabelVersion | None:
 def settle(
     connection: Connection,
     image_id: str,
-    image: Mapping[str, Any],
+    image: RowMapping,
     *,
     before: Sequence[LabelVersion],
     after: Sequence[LabelVersion],

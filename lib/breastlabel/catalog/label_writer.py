@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -127,18 +128,18 @@ class LabelWriter:
 
     def adopt(self, image_id: str, file: Path, tag: str) -> LabelVersion | None:
         """Make a version of a file, unless a version of this content is known; then None."""
-        sha256 = sha256_of(file)
+        data = file.read_bytes()
+        sha256 = hashlib.sha256(data).hexdigest()
         with self._database.read() as connection:
             if _is_known(versions_of(connection, image_id), sha256):
                 return None
-        data = file.read_bytes()
         suffix = file.name[len(image_stem(file)) :]
         stored = self._files.store(image_id, data, tag=tag, suffix=suffix)
-        values = {
+        values: dict[str, Any] = {
             "tag": tag,
             "state": DRAFT if tag == DRAFT else FINAL,
             "label": None,
-            "sha256": sha256_of(self._files.studies / stored),
+            "sha256": sha256,
             "author": None,
             "client_id": None,
             "model": None,
@@ -151,7 +152,7 @@ class LabelWriter:
             with self._database.write() as connection:
                 lock_image(connection, image_id)
                 # Asked again with the image held: another process may have adopted it meanwhile.
-                if not _is_known(versions_of(connection, image_id), values["sha256"]):
+                if not _is_known(versions_of(connection, image_id), sha256):
                     return self._record(connection, image_id, stored, values, "label.adopt")
         except NotFoundError:
             self._files.discard(stored)
@@ -212,8 +213,8 @@ class LabelWriter:
         if proposal is not None and proposal.model is not None and row["model_version"] is None:
             row |= {"model": proposal.model, "model_version": proposal.model_version}
         place = shown_as(row["tag"], row["state"])
-        inserted = connection.execute(_INSERT, {**row, "shown_as": place})
-        saved = LabelVersion(label_id=inserted.inserted_primary_key[0], **row)
+        label_id = connection.execute(_INSERT, {**row, "shown_as": place}).scalar_one()
+        saved = LabelVersion(label_id=label_id, **row)
         settle(connection, image_id, image, before=before, after=[*before, saved])
         if place == FINAL:
             # With a draft the reader is not done yet.
@@ -257,5 +258,5 @@ _CURRENT = (
     .order_by(labels_table.c.version.desc())
     .limit(1)
 )
-_INSERT = insert(labels_table)
+_INSERT = insert(labels_table).returning(labels_table.c.label_id)
 _SET_STATE = update(labels_table).where(labels_table.c.label_id == bindparam("b_label"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -92,6 +92,7 @@ class Scores:
             with self._database.write() as connection:
                 run_id = self._run(connection, method, model, model_version)
                 if replace and start == 0:
+                    self._hold_images(connection, run_id, ids[:_CHUNK])
                     connection.execute(delete(scores_table).where(scores_table.c.run_id == run_id))
                 rows = [
                     {"run": run_id, "image": image_id, "value": numbers[image_id]}
@@ -125,6 +126,20 @@ class Scores:
             found = [Score(**row) for row in connection.execute(query).mappings()]
         return sorted(found, key=lambda s: (s.method, s.model, s.model_version))
 
+    def best(self, method: str, model: str, model_version: str, *, n: int) -> list[Score]:
+        """The n highest scores of a run, highest first: of waiting images, for `REVISIT` of the others."""
+        query = (
+            select(scores_table.c.image_id, scores_table.c.value)
+            .join(runs, runs.c.run_id == scores_table.c.run_id)
+            .where(runs.c.method == method, runs.c.model == model, runs.c.model_version == model_version)
+            .where(scores_table.c.waiting == (method != REVISIT))
+            .order_by(scores_table.c.value.desc(), scores_table.c.image_id.desc())
+            .limit(n)
+        )
+        with self._database.read() as connection:
+            found = connection.execute(query).all()
+        return [Score(row.image_id, method, model, model_version, row.value) for row in found]
+
     def runs(self) -> list[ScoreRun]:
         """Which scores there are, oldest run first."""
         columns = (runs.c.method, runs.c.model, runs.c.model_version, runs.c.n, runs.c.written_at)
@@ -142,29 +157,39 @@ class Scores:
             keep_newest: but for so many versions (beside that one), those that were scored last.
         """
         query = (
-            select(runs.c.run_id)
+            select(runs.c.run_id, runs.c.model_version)
             .where(runs.c.method == method, runs.c.model == model)
             .order_by(runs.c.written_at.desc(), runs.c.run_id.desc())
         )
         if keep_version is not None:
             query = query.where(runs.c.model_version != keep_version)
         with self._database.read() as connection:
-            found = connection.scalars(query).all()[keep_newest:]
-        for run_id in found:
-            # One run a transaction: it then waits for no other run's scores while it holds some.
+            found = connection.execute(query).all()[keep_newest:]
+        for run_id, model_version in found:
             with self._database.write() as connection:
+                self._serialize(connection, method, model, model_version)
+                self._hold_images(connection, run_id)
                 connection.execute(delete(scores_table).where(scores_table.c.run_id == run_id))
                 connection.execute(delete(runs).where(runs.c.run_id == run_id))
 
     def _run(self, connection: Connection, method: str, model: str, model_version: str) -> int:
-        self._database.serialize(connection, f"scores {method} {model} {model_version}")
+        self._serialize(connection, method, model, model_version)
         values = {"method": method, "model": model, "model_version": model_version}
         query = select(runs.c.run_id).where(*(runs.c[name] == value for name, value in values.items()))
         found = connection.execute(query).scalar_one_or_none()
         if found is not None:
             return int(found)
-        new = connection.execute(insert(runs), {**values, "n": 0, "written_at": datetime.now(UTC)})
-        return int(new.inserted_primary_key[0])
+        new = insert(runs).values(**values, n=0, written_at=datetime.now(UTC)).returning(runs.c.run_id)
+        return int(connection.execute(new).scalar_one())
+
+    def _serialize(self, connection: Connection, method: str, model: str, model_version: str) -> None:
+        """One transaction at a time writes or removes the scores of a run."""
+        self._database.serialize(connection, f"scores {method} {model} {model_version}")
+
+    def _hold_images(self, connection: Connection, run_id: int, ids: Sequence[str] = ()) -> None:
+        """Hold the images of a run, and others, before their scores, as whoever saves a label does."""
+        if not self._database.is_sqlite:
+            connection.execute(_HOLD_IMAGES, {"run": run_id, "ids": list(ids)})
 
 
 def forget_revisit_score(connection: Connection, image_id: str) -> None:
@@ -175,6 +200,10 @@ def forget_revisit_score(connection: Connection, image_id: str) -> None:
 _FORGET = text(
     "DELETE FROM scores WHERE image_id = :image "
     "AND run_id IN (SELECT run_id FROM score_runs WHERE method = :method)"
+)
+_HOLD_IMAGES = text(
+    "SELECT image_id FROM images WHERE image_id = ANY(CAST(:ids AS varchar[])) "
+    "OR image_id IN (SELECT image_id FROM scores WHERE run_id = :run) ORDER BY image_id FOR SHARE"
 )
 _WRITE = """
 INSERT INTO scores (image_id, run_id, value, waiting)
