@@ -96,6 +96,11 @@ def test_never_reached_is_none_and_so_is_the_end_that_it_spoils():
     assert labels_saved(LABELS, np.full((2, 4), 0.1), random)["labels"] is None
 
 
+def test_one_seed_has_no_interval():
+    random = np.array([[0.1, 0.2, 0.3, 0.4]])
+    assert labels_saved(LABELS, random + 0.1, random)["ci95"] is None
+
+
 def test_a_strategy_that_is_random_saves_nothing():
     random = np.random.default_rng(0).normal(size=(7, 4)).cumsum(axis=1)
     saved = labels_saved(LABELS, random, random)

@@ -121,15 +121,24 @@ def choose(areas: Mapping[str, Any]) -> dict[str, Any]:
 
 def beats_random(areas: Mapping[str, Any]) -> list[str]:
     """Strategies whose area is larger than random's with an adjusted p below 0.05, largest first."""
+    return _surely(areas, sign=1)
+
+
+def worse_than_random(areas: Mapping[str, Any]) -> list[str]:
+    """Strategies whose area is smaller than random's with an adjusted p below 0.05, smallest first."""
+    return _surely(areas, sign=-1)
+
+
+def _surely(areas: Mapping[str, Any], *, sign: int) -> list[str]:
     sure = [
         name
         for name, area in areas.items()
         if (against := area["against_random"]) is not None
-        and against["mean"] > 0
+        and sign * against["mean"] > 0
         and against["p_holm"] is not None
         and against["p_holm"] < LEVEL
     ]
-    return sorted(sure, key=lambda name: -areas[name]["mean"])
+    return sorted(sure, key=lambda name: -sign * float(areas[name]["mean"]))
 
 
 def _areas(n_labels: Sequence[int], curves: Mapping[str, Doubles]) -> dict[str, Any]:

@@ -53,6 +53,7 @@ def curves_figure(
 def differences_figure(areas: Mapping[str, Mapping[str, Any]]) -> Any:
     """For each measure and strategy the paired difference of the areas from random's, with its interval."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     names = [name for name in next(iter(areas.values())) if name != BASELINE]
     figure = Figure(figsize=(4.4 * len(areas), 1.3 + 0.36 * len(names)), layout="constrained")
@@ -68,6 +69,7 @@ def differences_figure(areas: Mapping[str, Mapping[str, Any]]) -> Any:
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlabel("area under the curve less random's")
         axes.set_title(TITLES[measure], fontsize=11)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.grid(alpha=0.25, axis="x")
         axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from breastlabel.activelearning.simulation.curves import BASELINE, MEASURES, SCORE, beats_random
+from breastlabel.activelearning.simulation.curves import (
+    BASELINE,
+    MEASURES,
+    SCORE,
+    beats_random,
+    worse_than_random,
+)
 from breastlabel.activelearning.simulation.figures import (
     TITLES,
     curves_figure,
@@ -58,9 +64,9 @@ def findings(curves: Mapping[str, Any]) -> list[str]:
     settings = curves["settings"]
     sentences = [_beaten(curves), _chosen(curves), _full(curves)]
     if len(settings["seeds"]) < 5:
-        sentences.append(
-            f"{len(settings['seeds'])} seeds are few: differences that more seeds would show may be missed."
-        )
+        n = len(settings["seeds"])
+        few = f"{n} seeds are" if n > 1 else "One seed is"
+        sentences.append(f"{few} few: differences that more would show may be missed.")
     if settings["seeds"] != settings["seeds_asked"]:
         sentences.append(
             f"The time was up after {len(settings['seeds'])} of {len(settings['seeds_asked'])} seeds; the "
@@ -72,16 +78,21 @@ def findings(curves: Mapping[str, Any]) -> list[str]:
 def _beaten(curves: Mapping[str, Any]) -> str:
     if len(curves["strategies"]) == 1:
         return "Only random was replayed; there is nothing to compare."
-    parts = []
-    for measure, areas in curves["area_under_curve"].items():
-        if areas and (names := beats_random(areas)):
-            parts.append(f"in {TITLES[measure]} {_and(names)}")
-    if not parts:
-        return (
-            "No strategy beat random on the test split: for none is the area under the learning curve larger "
-            "with an adjusted p below 0.05."
-        )
-    return f"Beat random on the test split: {'; '.join(parts)}."
+    better = _by_measure(curves, beats_random)
+    worse = _by_measure(curves, worse_than_random)
+    sentence = (
+        f"Beat random on the test split: {better}."
+        if better
+        else "No strategy beat random on the test split: for none is the area under the learning curve "
+        "larger with an adjusted p below 0.05."
+    )
+    return f"{sentence} Worse than random: {worse}." if worse else sentence
+
+
+def _by_measure(curves: Mapping[str, Any], judge: Callable[[Mapping[str, Any]], list[str]]) -> str:
+    areas = curves["area_under_curve"]
+    found = {measure: judge(of) for measure, of in areas.items() if of}
+    return "; ".join(f"in {TITLES[measure]} {_and(names)}" for measure, names in found.items() if names)
 
 
 def _chosen(curves: Mapping[str, Any]) -> str:

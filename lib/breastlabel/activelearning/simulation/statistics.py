@@ -54,13 +54,13 @@ class Saving(TypedDict):
     """Labels that a strategy saves where it does as well as random with all its labels.
 
     ``labels`` is negative where it needs more, and None, as are ends of the interval, where it does not get
-    there with the labels that were replayed.
+    there with the labels that were replayed. There is no interval with one seed.
     """
 
     target: float
     random_labels: float
     labels: float | None
-    ci95: list[float | None]
+    ci95: list[float | None] | None
 
 
 def seed_interval(values: Sequence[float] | Doubles) -> SeedInterval:
@@ -137,6 +137,8 @@ def labels_saved(n_labels: Sequence[int], strategy: Doubles, random: Doubles, *,
     s, r = np.asarray(strategy, dtype=np.float64), np.asarray(random, dtype=np.float64)
     target, needed, saved = _saved(n_labels, s.mean(axis=0), r.mean(axis=0))
     n = len(s)
+    if n < 2:
+        return {"target": target, "random_labels": needed, "labels": saved, "ci95": None}
     if n <= _ENUMERATED_SEEDS:
         draws = np.array(list(itertools.product(range(n), repeat=n)))
     else:
