@@ -162,12 +162,20 @@ class _Tuning:
             return None
         fold = deal_folds(self.train, self.new, self.folds)
         before, after = Answers(), Answers()
+        epochs = 0
         for k in range(self.folds):
             held, rest = self.train.select(fold == k), self.train.select(fold != k)
 
-            def on_step(done: int, total: int, k: int = k) -> None:
+            earlier = k * self.settings.epochs
+
+            def on_epoch(figures: dict[str, float], earlier: int = earlier) -> None:
+                nonlocal epochs
+                epochs = earlier + int(figures["epoch"])
+
+            def on_step(done: int, total: int) -> None:
                 if progress is not None:
-                    progress("checking on held-out labels", k * total + done, self.folds * total)
+                    whole = self.folds * self.settings.epochs * total
+                    progress("checking on held-out labels", epochs * total + done, whole)
 
             result = fit(
                 copy.deepcopy(self.start.network),
@@ -181,6 +189,7 @@ class _Tuning:
                 origin=training_origin(
                     self.start.version, self.start.preparation, self.augmentation, {**self.origin, "fold": k}
                 ),
+                on_epoch=(on_epoch,),
                 on_step=(on_step,),
             )
             before |= self._answers(self.start.network, held)

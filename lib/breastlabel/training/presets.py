@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,9 +20,9 @@ MODALITIES: Mapping[str, Modality] = {"ultrasound": Modality.US}
 # docs/concepts/fine-tuning.md has the figures behind these numbers.
 FINE_TUNING = FineTuning(
     settings=TrainingSettings(
-        epochs=10,
+        epochs=6,
         batch_size=8,
-        learning_rate=3e-4,
+        learning_rate=5e-4,
         schedule="cosine",
         monitor="score",
         patience=None,
@@ -39,6 +40,7 @@ TINY = TrainingSettings(
     monitor="score",
     patience=None,
 )
+TINY_FINE_TUNING = dataclasses.replace(TINY, epochs=10, learning_rate=3e-3)
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
             preparation={"name": "ultrasound", "size": (64, 64)},
             settings=TINY,
             augmentation=None,
-            fine_tuning=FineTuning(settings=TINY, folds=3),
+            fine_tuning=FineTuning(settings=TINY_FINE_TUNING),
         ),
     }
 }

@@ -81,7 +81,7 @@ class FineTuning:
     least_steps: int = 10
     new_share: float = 0.5
     coefficients: tuple[float, ...] = (0.75, 0.5, 1.0)
-    folds: int = 4
+    folds: int = 3
 
     @property
     def epochs(self) -> int:
