@@ -29,11 +29,23 @@ def site(pristine: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     """A server whose champion was hardly trained, so that a real training can better it."""
     folder = tmp_path_factory.mktemp("site")
     studies = Path(shutil.copytree(pristine, folder / "studies"))
+    halve(studies)
     registry = ModelRegistry(studies)
     weak = train("ultrasound", studies, output=folder / "weak", preset="tiny", epochs=1, device="cpu")
     registry.promote("ultrasound", registry.add("ultrasound", weak))
     with running_server(studies, folder) as running:
         yield running
+
+
+def halve(studies: Path) -> None:
+    """Every other patient is for validation: a gate needs several to compare on."""
+    with Catalog.open(studies) as catalog:
+        images = catalog.images()
+        patients = sorted({r.patient_key for r in images})
+        validation = set(patients[::2])
+        catalog.update_images(
+            {r.image_id: {"split": "val" if r.patient_key in validation else "train"} for r in images}
+        )
 
 
 def models(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
