@@ -16,7 +16,18 @@ from typing import Annotated
 import typer
 
 from breastlabel import __version__
-from breastlabel.commands import data, evaluation, labels, models, predict, serve, simulate, system, training
+from breastlabel.commands import (
+    data,
+    evaluation,
+    labels,
+    models,
+    predict,
+    score,
+    serve,
+    simulate,
+    system,
+    training,
+)
 from breastlabel.commands.options import help_of
 from breastlabel.errors import BreastLabelError, UnknownNameError
 
@@ -45,6 +56,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluation.evaluate,
     "ablate": evaluation.ablate,
     "simulate": simulate.simulate,
+    "score": score.score,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name, help=help_of(_command))(_command)

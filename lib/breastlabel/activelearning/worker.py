@@ -10,6 +10,7 @@ has not seen.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,9 @@ from breastlabel.jobs import Status, main_of, run_worker
 from breastlabel.jobs.resources import limit_torch
 
 __all__ = ["main", "run_job"]
+
+#: With the 0.6 of a training, a fifth of the GPU's memory is left to inference.
+_GPU_SHARE = "0.2"
 
 
 def run_job(job: Path) -> int:
@@ -30,6 +34,8 @@ def _score(asked: dict[str, Any], status: Status) -> str:
     # Imported here so that the status says "starting" while torch loads.
     from breastlabel.activelearning.scoring import score_studies
 
+    # A batch of images needs little, and a training may run beside this.
+    os.environ.setdefault("BREASTLABEL_GPU_SHARE", _GPU_SHARE)
     limit_torch(device=asked.get("device"))
     options = {
         name: asked[name] for name in ("methods", "passes", "device", "batch", "limit") if asked.get(name)

@@ -6,7 +6,7 @@ import atexit
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from breastlabel.errors import (
     UnknownNameError,
 )
 from breastlabel.imaging import Modality
+from breastlabel.label.auto_scoring import AutoScoring
 from breastlabel.label.batch import BatchInference
 from breastlabel.label.caller import caller
 from breastlabel.label.corrections import CorrectionMeasures
@@ -37,6 +38,7 @@ from breastlabel.label.logs import configure_logging
 from breastlabel.label.options import Options
 from breastlabel.label.predictors import ChampionPredictors
 from breastlabel.label.proposals import keep_proposal
+from breastlabel.label.scoring import create_scoring_methods, scoring_job
 from breastlabel.label.segments import LABELS
 from breastlabel.label.strategies import DEFAULT_STRATEGY, create_strategies, lease_seconds
 from breastlabel.label.train import Trainer
@@ -66,6 +68,7 @@ class BreastLabelApp(MONAILabelApp):
     """
 
     _watcher: FolderWatcher | None = None
+    _auto_scoring: AutoScoring | None = None
 
     def __init__(self, app_dir: str, studies: str, conf: Mapping[str, str] | None) -> None:
         configure_logging()
@@ -73,6 +76,7 @@ class BreastLabelApp(MONAILabelApp):
         try:
             self._models = selected_models((conf or {}).get("models"))
             self._lease_seconds = lease_seconds(conf)
+            self._auto_score = bool(Options(conf).flag("auto_score", False))
             self._prepare(studies)
             super().__init__(
                 app_dir,
@@ -132,6 +136,14 @@ class BreastLabelApp(MONAILabelApp):
             models=self._models, version=self.predictors.version, seconds=self._lease_seconds
         )
 
+    def init_scoring_methods(self) -> dict[str, Any]:
+        """One for each strategy that goes by scores."""
+        return dict(
+            create_scoring_methods(
+                models=self._models, studies=Path(self.studies).absolute(), jobs=self.scoring_jobs
+            )
+        )
+
     def on_init_complete(self) -> None:
         """Put our routes in the place of the stock ones, and take up what was under way."""
         # Imported here so that the child processes that build the app as well do without it.
@@ -144,6 +156,15 @@ class BreastLabelApp(MONAILabelApp):
         self.corrections.catch_up()
         self._watcher = FolderWatcher(self.catalog)
         self._watcher.start()
+        if self._auto_score:
+            self._auto_scoring = AutoScoring(
+                self.catalog,
+                models=self._models,
+                version=self.predictors.version,
+                jobs=self.scoring_jobs,
+                job=lambda model: self._scoring_job({"model": model}),
+            )
+            self._auto_scoring.start()
         atexit.register(self.close)
 
     def close(self) -> None:
@@ -151,6 +172,8 @@ class BreastLabelApp(MONAILabelApp):
         atexit.unregister(self.close)
         if self._watcher is not None:
             self._watcher.stop()
+        if self._auto_scoring is not None:
+            self._auto_scoring.close()
         self.corrections.close()
         self.catalog.close()
 
@@ -250,6 +273,25 @@ class BreastLabelApp(MONAILabelApp):
                 details={"model": name, "job": tasks[name]["id"]},
             )
         return tasks[models[0]] if len(models) == 1 else tasks
+
+    def async_scoring(self, method: Any, params: Any = None, enqueue: bool = False) -> dict[str, Any]:
+        """Begin a scoring by one method, or by all in one look at each image; the task."""
+        methods = None if not method else [method] if isinstance(method, str) else list(method)
+        for name in methods or ():
+            named("scoring method", name, self._scoring_methods)
+        task = self.scoring_jobs.start(self._scoring_job(params, methods), enqueue=enqueue)
+        who = caller()
+        self.catalog.audit.append(
+            "score.request",
+            author=who.author(params),
+            client_id=who.client_id(params),
+            details={"model": task["request"]["model"], "methods": methods or "all", "job": task["id"]},
+        )
+        return task
+
+    def _scoring_job(self, options: Any, methods: Sequence[str] | None = None) -> dict[str, Any]:
+        studies = Path(self.studies).absolute()
+        return scoring_job(options, models=self._models, studies=studies, methods=methods)
 
     def trainers(self) -> list[str]:
         """Names of the trainers."""
