@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from breastlabel.catalog.label_files import LABEL_SUFFIXES
 from breastlabel.catalog.label_folder import LABELS_ROOT, label_tags
 from breastlabel.catalog.models import FILE_MISSING, ImageRecord, is_plain_name
-from breastlabel.catalog.tables import images_table
+from breastlabel.catalog.tables import images_table, labels_table
 from breastlabel.errors import InvalidImageError, NotFoundError
 from breastlabel.imaging import IMAGE_SUFFIXES, Modality, image_stem
 from breastlabel.imaging.dicom import HeaderKeys, header_keys
@@ -101,7 +101,7 @@ def sync_folder(
     from breastlabel.catalog.reconcile import reconcile
 
     folder = Path(studies).absolute()
-    seen = _fingerprint(folder)
+    seen = _fingerprint(folder, catalog)
     if not always and seen is not None and catalog.state(_SEEN) == seen:
         return 0
     files = _image_files(folder)
@@ -264,8 +264,11 @@ def _image_files(folder: Path) -> dict[str, str]:
     return files
 
 
-def _fingerprint(folder: Path) -> str | None:
-    """Changes whenever a file is added to or removed from the folder or its labels; None while in flux."""
+def _fingerprint(folder: Path, catalog: Catalog) -> str | None:
+    """Changes whenever a file is added to or removed from the folder or its labels; None while in flux.
+
+    It also changes with every label version: one that was recorded before a kill may not be shown yet.
+    """
     try:
         folders = (folder, *(folder / LABELS_ROOT / tag for tag in label_tags(folder)))
         stamps = [path.stat().st_mtime_ns for path in folders]
@@ -273,7 +276,13 @@ def _fingerprint(folder: Path) -> str | None:
         return None
     if max(stamps) > time.time_ns() - _SETTLED_NS:
         return None
-    return " ".join(map(str, stamps))
+    return " ".join(map(str, (*stamps, last_label_id(catalog))))
+
+
+def last_label_id(catalog: Catalog) -> int:
+    """The id of the newest label version; 0 where there is none."""
+    with catalog.database.read() as connection:
+        return connection.execute(select(func.max(labels_table.c.label_id))).scalar() or 0
 
 
 def _chunks(values: list[str]) -> Iterator[list[str]]:

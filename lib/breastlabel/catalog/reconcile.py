@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import func, select
 
+from breastlabel.catalog.folder import last_label_id
 from breastlabel.catalog.label_effects import newest
 from breastlabel.catalog.label_files import VERSIONS_FOLDER, LabelFiles, sha256_of
 from breastlabel.catalog.label_folder import LABELS_ROOT, is_tag, label_entries, label_tags
@@ -112,8 +113,8 @@ def reconcile(catalog: Catalog, *, full: bool = False) -> Reconciled:
     assert catalog.studies is not None
     seen = _Seen.load(catalog)
     started = time.time_ns() - _SLACK_NS
+    last = last_label_id(catalog)
     shown = _shown_labels(catalog)
-    last = max((label_id for label_id, _ in shown.values()), default=0)
     try:
         there, listed = _label_stamps(catalog.studies)
     except OSError as error:
