@@ -1,5 +1,6 @@
 """From a studies folder, and from the command line."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from breastlabel.activelearning.simulation import simulate
+from breastlabel.activelearning.simulation.simulate import check_apart
 from breastlabel.cli import main
 from breastlabel.datasets.phantom_studies import write_phantom_studies
 from breastlabel.errors import BreastLabelError, StudiesError, UnknownNameError
@@ -68,6 +70,15 @@ def test_every_split_must_have_labels(tmp_path):
     write_phantom_studies(tmp_path / "s", exams=3, seed=1, images_per_exam=1, shape=(64, 64), split="train")
     with pytest.raises(StudiesError, match="train, val and test; 'val' has none"):
         simulate("ultrasound", tmp_path / "s", tmp_path / "o", strategies=["badge"], **OPTIONS)
+
+
+def test_a_patient_in_two_splits_is_refused(train, judges):
+    check_apart({"train": train, **judges})
+    mixed = dataclasses.replace(judges["test"], groups=np.array(["train-patient-3"] * 6))
+    with pytest.raises(
+        StudiesError, match="1 patients or groups of near-duplicates lie in both train and test"
+    ):
+        check_apart({"train": train, "val": judges["val"], "test": mixed})
 
 
 def command(studies, output, *more):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from breastlabel.activelearning.registry import create_acquisition
 from breastlabel.activelearning.simulation.curves import BASELINE, summarise
@@ -73,8 +76,8 @@ def simulate(
 
     Raises:
         UnknownNameError: there is no such strategy, model or preset.
-        StudiesError: one of the three splits has no labelled image, the train split too few, or ``output``
-            holds another simulation.
+        StudiesError: one of the three splits has no labelled image, the train split too few, a patient lies
+            in two of them, or ``output`` holds another simulation.
         BreastLabelError: the time was up before the first seed was complete.
     """
     from breastlabel.training import presets
@@ -89,6 +92,7 @@ def simulate(
     arrays = {
         split: _prepare(studies, split, preparation, model, progress) for split in ("train", "val", "test")
     }
+    check_apart(arrays)
     learner = Learner(
         chosen.network,
         dataclasses.replace(chosen.settings, time_limit=None),
@@ -156,6 +160,21 @@ def with_baseline(strategies: Sequence[str]) -> list[str]:
     for name in names:
         create_acquisition(name)
     return names
+
+
+def check_apart(arrays: Mapping[str, TrainingArrays]) -> None:
+    """Refuse splits that share a patient or a group of near-duplicates: they would be learned by heart.
+
+    Raises:
+        StudiesError: some do.
+    """
+    for first, second in itertools.combinations(arrays, 2):
+        shared = np.intersect1d(arrays[first].groups, arrays[second].groups)
+        if len(shared):
+            raise StudiesError(
+                f"a patient's images must lie in one split; {len(shared)} patients or groups of "
+                f"near-duplicates lie in both {first} and {second}; import the dataset into a new folder"
+            )
 
 
 def _design(
