@@ -1,0 +1,1 @@
+"""The speed claims of the project, measured beside the stock platform: `scripts/bench`."""
