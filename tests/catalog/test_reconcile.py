@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from breastlabel.catalog import LABELS_FOLDER, VERSIONS_FOLDER, Catalog
-from breastlabel.catalog.reconcile import Reconciled, reconcile, reconcile_labels, remove_orphans
+from breastlabel.catalog.orphans import remove_orphans
+from breastlabel.catalog.reconcile import Reconciled, reconcile, reconcile_labels
 
 LONG_AGO = 1_600_000_000
 

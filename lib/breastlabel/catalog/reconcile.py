@@ -7,13 +7,11 @@ software: then it becomes a new version. Somebody took one away: then its versio
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import re
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,7 +32,7 @@ from breastlabel.imaging.atomic import fsync_folder
 if TYPE_CHECKING:
     from breastlabel.catalog.catalog import Catalog
 
-__all__ = ["Reconciled", "reconcile", "reconcile_labels", "remove_orphans"]
+__all__ = ["Reconciled", "reconcile", "reconcile_labels"]
 
 _log = logging.getLogger(__name__)
 
@@ -45,10 +43,6 @@ FROM_FOLDER = {"source": "folder"}
 _YOUNG = timedelta(seconds=10)
 #: A clock's step, and the step of a file system's time stamps, stay below this.
 _SLACK_NS = 2_000_000_000
-_ORPHAN_SECONDS = 3600.0
-#: Names that this program gives to files before a record names them; others are left alone.
-_PARTIAL = re.compile(r"\..*\.part")
-_OWN = re.compile(r"[A-Za-z0-9_-]{1,32}-[0-9a-f]{32}(\.nii\.gz|\.nii|\.nrrd|\.png)|" + _PARTIAL.pattern)
 _CHUNK = 500
 
 
@@ -147,29 +141,6 @@ def reconcile_labels(catalog: Catalog, labels: Iterable[tuple[str, str]]) -> Rec
         if is_tag(tag):
             done += _settle(catalog, image_id, tag, None)
     return done
-
-
-def remove_orphans(catalog: Catalog, *, older_than: float = _ORPHAN_SECONDS) -> int:
-    """Remove label files that were written for a version which was never recorded, because of a kill.
-
-    Args:
-        older_than: seconds; a younger one may belong to a save that is under way.
-
-    Returns:
-        How many there were.
-    """
-    assert catalog.studies is not None
-    with catalog.database.read() as connection:
-        named = set(connection.scalars(select(labels_table.c.file)))
-    latest = time.time_ns() - int(older_than * 1e9)
-    removed = 0
-    for path in _own_files(catalog.studies):
-        # The change time: a version that was imported has the modification time of what was imported.
-        with contextlib.suppress(FileNotFoundError):
-            if path.stat().st_ctime_ns < latest and path.relative_to(catalog.studies).as_posix() not in named:
-                path.unlink()
-                removed += 1
-    return removed
 
 
 def _settle(catalog: Catalog, image_id: str, tag: str, seen: _Seen | None) -> Reconciled:
@@ -314,14 +285,3 @@ def _sync_folders(studies: Path) -> None:
     """Bring the names of all projections onto the disk, so that one that is missing later was taken away."""
     for tag in label_tags(studies):
         fsync_folder(studies / LABELS_ROOT / tag)
-
-
-def _own_files(studies: Path) -> Iterator[Path]:
-    versions = studies / VERSIONS_FOLDER
-    folders = [studies / LABELS_ROOT / tag for tag in label_tags(studies)]
-    with contextlib.suppress(FileNotFoundError):
-        folders += [versions / name for name in os.listdir(versions)]
-    for folder in folders:
-        pattern = _OWN if folder.parent == versions else _PARTIAL
-        with contextlib.suppress(NotADirectoryError, FileNotFoundError):
-            yield from (folder / name for name in os.listdir(folder) if pattern.fullmatch(name))

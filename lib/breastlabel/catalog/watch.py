@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from breastlabel.catalog.folder import sync_folder, take_in
 from breastlabel.catalog.label_folder import LABELS_ROOT
-from breastlabel.catalog.reconcile import reconcile, remove_orphans
+from breastlabel.catalog.orphans import remove_orphans
+from breastlabel.catalog.reconcile import reconcile
 from breastlabel.errors import StudiesError
 
 if TYPE_CHECKING:
