@@ -48,7 +48,7 @@ _FIELDS = ("author", "client_id", "model", "model_version", "seconds_spent", "la
 _WEEK = 7 * 24 * 3600.0
 _NAME, _DESCRIPTION = "datastore-name", "datastore-description"
 #: Labels that `StudiesDatastore.json` goes back to: some kB each, in an answer often asked for.
-RECENT = 200
+RECENT = 100
 
 
 class StudiesDatastore(Datastore):
