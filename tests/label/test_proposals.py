@@ -1,4 +1,5 @@
 import logging
+import time
 
 import numpy as np
 import pytest
@@ -117,6 +118,11 @@ def test_what_the_server_proposes_is_compared_with_what_the_reader_saves(app, cl
     assert (proposal["tag"], reading["model_version"]) == ("original", "20260101-aa")
     # One of two proposed pixels was taken away.
     assert reading["agreement"]["dice"] == pytest.approx(2 / 3)
+    end = time.monotonic() + 20
+    while not (told := client.get("/info/").json()["corrections"]):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert [(entry["model_version"], entry["n"]) for entry in told] == [("20260101-aa", 1)]
 
 
 def test_a_file_of_the_request_is_no_image_of_the_studies_and_leaves_no_proposal(app, client):
