@@ -2,10 +2,11 @@
 
 from breastlabel.activelearning.acquisition import Acquisition, Need, Round
 from breastlabel.activelearning.pool import PoolError, PoolOutputs
-from breastlabel.activelearning.registry import ACQUISITIONS, create_acquisition, select
+from breastlabel.activelearning.registry import ACQUISITIONS, DEFAULT_STRATEGY, create_acquisition, select
 
 __all__ = [
     "ACQUISITIONS",
+    "DEFAULT_STRATEGY",
     "Acquisition",
     "Need",
     "PoolError",

@@ -59,7 +59,8 @@ ACQUISITIONS: dict[str, Acquisition] = {
 """Each with its usual options; ``.needs`` says what the pool must hold."""
 
 DEFAULT_STRATEGY = "random"
-"""What is asked next where nobody says how; see docs/concepts/simulation.md for the evidence."""
+"""What is asked next where nobody says how, and what viewers choose by themselves, because ``/info`` lists it
+first; see docs/concepts/simulation.md for the evidence."""
 
 
 def create_acquisition(name: str, **options: Any) -> Acquisition:

@@ -9,7 +9,7 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.strategy import Strategy
 
-from breastlabel.activelearning import ACQUISITIONS
+from breastlabel.activelearning import ACQUISITIONS, DEFAULT_STRATEGY
 from breastlabel.catalog import (
     ByScore,
     Catalog,
@@ -35,8 +35,6 @@ __all__ = [
     "lease_seconds",
 ]
 
-#: What viewers choose by themselves: the first that ``/info`` lists.
-DEFAULT_STRATEGY = "random"
 #: Long enough to read an image and draw; then it may be offered to another.
 LEASE_SECONDS = 900.0
 #: Environment variable with another number of seconds; ``--conf lease SECONDS`` counts more.
