@@ -125,9 +125,9 @@ def test_the_order_is_that_of_naive_passes(tmp_path, decoder_dropout):
     predictor = Predictor(checkpoint, device="cpu")
     write_phantom_studies(tmp_path, exams=18, seed=2, shape=(160, 200), labelled=0.0, suffix=".png")
     with Catalog.open(tmp_path) as catalog:
-        score(catalog, "bald", "mask-disagreement", predictor=predictor, passes=10)
+        score(catalog, "entropy", "mask-disagreement", predictor=predictor, passes=10)
         records = catalog.images()
-        ours = [[values(catalog, m)[r.image_id] for r in records] for m in ("bald", "mask-disagreement")]
+        ours = [[values(catalog, m)[r.image_id] for r in records] for m in ("entropy", "mask-disagreement")]
         images = [preparation(read_image(catalog.path(record)).pixels).image for record in records]
 
     def naive(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -138,7 +138,9 @@ def test_the_order_is_that_of_naive_passes(tmp_path, decoder_dropout):
         logits = np.stack([a.class_logits.numpy() for a in answers], axis=1)
         masks = [torch.sigmoid(a.mask_logits[:, 0]).numpy() for a in answers]
         classes = apply_temperature(logits, predictor.temperature)
-        return scores.bald(classes), scores.mask_disagreements(masks, level=predictor.mask_threshold)
+        return scores.entropy(classes.mean(axis=0)), scores.mask_disagreements(
+            masks, level=predictor.mask_threshold
+        )
 
     for mine, one, other in zip(ours, naive(1), naive(2), strict=True):
         agreement = spearmanr(one, other).statistic

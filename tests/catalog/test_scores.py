@@ -70,3 +70,23 @@ def test_bulk_writing_is_much_faster_than_one_by_one(catalog, add):
     catalog.scores.write("bald", "ultrasound", "1", {f"i{k}": 0.5 for k in range(n)})
     bulk = (time.perf_counter() - start) / n
     assert single / bulk > 5
+
+
+def test_a_run_can_be_replaced_as_a_whole_and_its_best_listed(catalog, add):
+    add("abc")
+    catalog.scores.write("badge", "us", "1", {"a": 1.0, "b": 2.0})
+    assert catalog.scores.write("badge", "us", "1", {"c": 3.0, "b": 1.0}, replace=True) == 2
+    assert [(s.image_id, s.value) for s in catalog.scores.best("badge", "us", "1", n=5)] == [
+        ("c", 3),
+        ("b", 1),
+    ]
+    assert [s.image_id for s in catalog.scores.best("badge", "us", "1", n=1)] == ["c"]
+    assert catalog.scores.of("a") == []
+
+
+def test_clearing_keeps_the_versions_scored_last(catalog, add):
+    add("a")
+    for version in ("1", "2", "3"):
+        catalog.scores.write("badge", "us", version, {"a": 1.0})
+    catalog.scores.clear("badge", "us", "3", keep_newest=1)
+    assert [run.model_version for run in catalog.scores.runs()] == ["2", "3"]

@@ -94,7 +94,7 @@ class ModelSource:
             "mask_threshold": predictor.mask_threshold,
         }
         # Channels last is the faster layout of convolutions, in 32 bits too.
-        own = copy.deepcopy(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        own = copy.deepcopy(network).to(memory_format=torch.channels_last)
         options: dict[str, Any] = {"temperature": predictor.temperature, "precision": precision}
         self._outputs = NetworkOutputs(
             own, passes=passes, seed=seed, mask_level=predictor.mask_threshold, needs=ALL_NEEDS, **options
@@ -128,7 +128,8 @@ class ThumbnailSource:
         small = cv2.resize(grey, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA)
         shape = (small - small.mean()).ravel() / _THUMBNAIL
         levels, _ = np.histogram(grey, bins=_LEVELS, range=(0.0, 1.0))
-        return np.concatenate([shape, levels / grey.size]).astype(np.float32)
+        features: FloatArray = np.concatenate([shape, levels / grey.size]).astype(np.float32)
+        return features
 
     def arrays(self, batch: Floats) -> dict[Need, Floats]:
         """The features and nothing else."""
