@@ -21,8 +21,9 @@ from breastlabel.catalog import Catalog, ImageRecord, LabelVersion, sync_folder
 from breastlabel.catalog.folder import take_in
 from breastlabel.catalog.listing import image_ids, listed_images, waiting_ids
 from breastlabel.catalog.models import FILE_MISSING, is_plain_name
+from breastlabel.datasets import class_of_mask
 from breastlabel.errors import NotFoundError
-from breastlabel.imaging import IMAGE_SUFFIXES, Geometry, LabelArray, LesionClass, image_stem, read_image
+from breastlabel.imaging import IMAGE_SUFFIXES, Geometry, LabelArray, image_stem, read_image
 from breastlabel.imaging.atomic import write_bytes_atomically
 from breastlabel.imaging.volumes import nifti_bytes
 from breastlabel.label.caller import caller
@@ -317,7 +318,7 @@ class StudiesDatastore(Datastore):
             image_id,
             _nifti(mask, image.geometry),
             tag=tag,
-            label=LesionClass(int(mask.max())).label,
+            label=class_of_mask(mask).label,
             author=caller().author(info),
             # A proposal is no reading: it says nothing of how long a reader had the image.
             client_id=None if tag == ORIGINAL else caller().client_id(info),
