@@ -174,32 +174,32 @@ def create_strategies(
         version: see `ScoredStrategy`.
         seconds: how long an image is kept for the client that was given it.
     """
-    scored = {"models": models, "version": version, "seconds": seconds}
+
+    def scored(name: str, description: str, order: Order, by: Callable[[ScoreRun], Order]) -> Strategy:
+        return ScoredStrategy(
+            name, description, order, by=by, models=models, version=version, seconds=seconds
+        )
+
     strategies: dict[str, Strategy] = {
         "first": LeasingStrategy("first", "The waiting image whose id comes first", First(), seconds=seconds),
         "random": LeasingStrategy(
             "random", "Any waiting image, with equal chances", RandomOrder(), seconds=seconds
         ),
-        REVISIT: ScoredStrategy(
+        REVISIT: scored(
             REVISIT,
             "The labelled image that the served model disagrees with most; else the one labelled longest ago",
             Revisit(),
-            by=lambda run: Revisit(run.model, run.model_version),
-            **scored,
+            lambda run: Revisit(run.model, run.model_version),
         ),
     }
     for name in ACQUISITIONS:
-        strategies.setdefault(
-            name,
-            ScoredStrategy(
-                name,
-                f"The waiting image with the highest {name} score; any where nothing is scored",
-                RandomOrder(),
-                by=lambda run: ByScore(run.method, run.model, run.model_version),
-                **scored,
-            ),
-        )
+        description = f"The waiting image with the highest {name} score; any where nothing is scored"
+        strategies.setdefault(name, scored(name, description, RandomOrder(), _by_score))
     return {DEFAULT_STRATEGY: strategies.pop(DEFAULT_STRATEGY), **strategies}
+
+
+def _by_score(run: ScoreRun) -> Order:
+    return ByScore(run.method, run.model, run.model_version)
 
 
 def _score(catalog: Catalog, image_id: str, run: ScoreRun) -> float | None:
