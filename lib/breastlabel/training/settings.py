@@ -80,7 +80,7 @@ class FineTuning:
     settings: TrainingSettings
     least_steps: int = 10
     new_share: float = 0.5
-    coefficients: tuple[float, ...] = (0.75, 0.5, 1.0)
+    coefficients: tuple[float, ...] = (0.5, 0.75, 1.0)
     folds: int = 3
 
     @property
