@@ -45,7 +45,7 @@ def test_it_says_so_where_no_strategy_beat_random(tmp_path):
     curves = made(random=0.7, entropy=0.65, badge=0.6)
     sentences = findings(curves)
     assert sentences[0].startswith("No strategy beat random on the test split")
-    assert "Worse than random: in Dice badge and entropy; in AUC" in sentences[0]
+    assert "Worse than random: badge and entropy in Dice; badge and entropy in malignant AUC" in sentences[0]
     assert "the choice is random" in sentences[1]
     write_simulation_report(tmp_path, curves)
     assert sentences[0] in unescape((tmp_path / "report.html").read_text())
@@ -53,8 +53,8 @@ def test_it_says_so_where_no_strategy_beat_random(tmp_path):
 
 def test_it_says_who_beat_random_and_what_that_saves():
     sentences = findings(made(random=0.6, entropy=0.55, badge=0.7))
-    assert sentences[0].startswith("Beat random on the test split: in Dice badge; in AUC")
-    assert "Worse than random: in Dice entropy; in AUC" in sentences[0]
+    assert sentences[0].startswith("Beat random on the test split: badge in Dice; badge in malignant AUC")
+    assert "Worse than random: entropy in Dice; entropy in malignant AUC" in sentences[0]
     assert sentences[1].startswith("The val split chooses badge; on the test split it saves 30 of 90 labels")
 
 

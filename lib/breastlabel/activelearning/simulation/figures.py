@@ -10,9 +10,11 @@ import numpy as np
 
 from breastlabel.activelearning.simulation.curves import BASELINE
 
-__all__ = ["TITLES", "curves_figure", "differences_figure", "png", "svg_uri"]
+__all__ = ["SHORT", "TITLES", "curves_figure", "differences_figure", "png", "svg_uri"]
 
 TITLES = {"dice": "Dice", "auc_malignant": "AUC, malignant against the rest", "score": "mean of Dice and AUC"}
+SHORT = {"dice": "Dice", "auc_malignant": "malignant AUC", "score": "the mean of both"}
+"""In tables and sentences."""
 
 # Okabe and Ito's colours, told apart by colour-blind readers; random is black, dashed and on top.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7a5195", "#8a8f98")

@@ -14,7 +14,7 @@ from breastlabel.activelearning.simulation.curves import (
     worse_than_random,
 )
 from breastlabel.activelearning.simulation.figures import (
-    TITLES,
+    SHORT,
     curves_figure,
     differences_figure,
     png,
@@ -37,7 +37,7 @@ def write_simulation_report(folder: Path, curves: Mapping[str, Any]) -> None:
         "simulation.html.j2",
         research_use=RESEARCH_USE,
         curves=curves,
-        titles=TITLES,
+        titles=SHORT,
         baseline=BASELINE,
         score=SCORE,
         facts={
@@ -92,7 +92,7 @@ def _beaten(curves: Mapping[str, Any]) -> str:
 def _by_measure(curves: Mapping[str, Any], judge: Callable[[Mapping[str, Any]], list[str]]) -> str:
     areas = curves["area_under_curve"]
     found = {measure: judge(of) for measure, of in areas.items() if of}
-    return "; ".join(f"in {TITLES[measure]} {_and(names)}" for measure, names in found.items() if names)
+    return "; ".join(f"{_and(names)} in {SHORT[measure]}" for measure, names in found.items() if names)
 
 
 def _chosen(curves: Mapping[str, Any]) -> str:
@@ -107,12 +107,12 @@ def _chosen(curves: Mapping[str, Any]) -> str:
         if not saved:
             continue
         if saved["labels"] is None:
-            sentence += f"; on the test split it does not reach random’s final {TITLES[measure]}"
+            sentence += f"; on the test split it does not reach random’s final {SHORT[measure]}"
         else:
             verb = "saves" if saved["labels"] >= 0 else "costs"
             sentence += (
                 f"; on the test split it {verb} {abs(saved['labels']):.0f} of {saved['random_labels']:.0f} "
-                f"labels at equal {TITLES[measure]}"
+                f"labels at equal {SHORT[measure]}"
             )
     return sentence + "."
 
