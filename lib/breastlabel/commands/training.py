@@ -29,7 +29,8 @@ def train(
     preset: Annotated[
         str,
         typer.Option(
-            "--preset", help="default (the champion's recipe), paper (as printed) or tiny (to try)."
+            "--preset",
+            help="default (the champion's recipe), paper (as printed), small (one core) or tiny (to try).",
         ),
     ] = "default",
     epochs: Annotated[

@@ -13,7 +13,7 @@ from breastlabel.activelearning.simulation.curves import BASELINE
 __all__ = ["SHORT", "TITLES", "curves_figure", "differences_figure", "png", "svg_uri"]
 
 TITLES = {"dice": "Dice", "auc_malignant": "AUC, malignant against the rest", "score": "mean of Dice and AUC"}
-SHORT = {"dice": "Dice", "auc_malignant": "malignant AUC", "score": "the mean of both"}
+SHORT = {"dice": "Dice", "auc_malignant": "malignant AUC", "score": "mean of Dice and AUC"}
 """In tables and sentences."""
 
 # Okabe and Ito's colours, told apart by colour-blind readers; random is black, dashed and on top.

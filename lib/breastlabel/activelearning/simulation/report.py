@@ -9,7 +9,6 @@ from typing import Any
 from breastlabel.activelearning.simulation.curves import (
     BASELINE,
     MEASURES,
-    SCORE,
     beats_random,
     worse_than_random,
 )
@@ -39,7 +38,6 @@ def write_simulation_report(folder: Path, curves: Mapping[str, Any]) -> None:
         curves=curves,
         titles=SHORT,
         baseline=BASELINE,
-        score=SCORE,
         facts={
             "Model": curves["model"],
             "Studies": curves["studies"],
