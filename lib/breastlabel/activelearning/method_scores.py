@@ -72,7 +72,7 @@ def method_scores(
     """Scores by one acquisition; the higher, the sooner to be labelled.
 
     A rule that scores single images gives each its score. A rule that chooses sets, or draws, chooses
-    ``batch`` images, and these score ``batch``, ``batch`` - 1, ... 1 in the order of their choice; the others
+    ``batch`` images, which score ``batch``, ``batch`` - 1, ... 1 in the order of their choice; the others
     have no score. So does every rule where there is no model: one that needs its answers is then the core-set.
 
     Args:

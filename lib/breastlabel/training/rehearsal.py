@@ -68,7 +68,9 @@ class MixedBatches:
         n_new = np.diff(until)
         fresh = _endless(self._fresh, int(n_new.sum()), generator)
         old = _endless(self._old, int((self.size - n_new).sum()), generator)
-        parts = zip(fresh.split(n_new.tolist()), old.split((self.size - n_new).tolist()), strict=True)
+        parts = zip(
+            torch.split(fresh, n_new.tolist()), torch.split(old, (self.size - n_new).tolist()), strict=True
+        )
         return [torch.cat(part) for part in parts]
 
 
