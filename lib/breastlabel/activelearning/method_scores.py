@@ -73,7 +73,8 @@ def method_scores(
 
     A rule that scores single images gives each its score. A rule that chooses sets, or draws, chooses
     ``batch`` images, which score ``batch``, ``batch`` - 1, ... 1 in the order of their choice; the others
-    have no score. So does every rule where there is no model: one that needs its answers is then the core-set.
+    have no score. So does every rule where there is no model: one that needs its answers is then the
+    core-set.
 
     Args:
         method: a key of ACQUISITIONS.
