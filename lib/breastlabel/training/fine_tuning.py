@@ -18,6 +18,7 @@ import numpy.typing as npt
 from breastlabel.networks.base import HybridNetwork
 from breastlabel.training.answers import Answers, answers
 from breastlabel.training.arrays import TrainingArrays
+from breastlabel.training.augmentations import create_augmentation
 from breastlabel.training.calibrate import Kept
 from breastlabel.training.checkpoint import Checkpoint
 from breastlabel.training.fitting import fit_checkpoint, training_origin
@@ -28,7 +29,7 @@ from breastlabel.training.learned_labels import read_learned_labels, write_learn
 from breastlabel.training.losses import JointLoss
 from breastlabel.training.rehearsal import MixedBatches
 from breastlabel.training.settings import ENOUGH_PATIENTS, FineTuning
-from breastlabel.training.trainer import BatchAugmentation, EpochCallback, FitResult, StepCallback, fit
+from breastlabel.training.trainer import EpochCallback, FitResult, StepCallback, fit
 from breastlabel.training.validation import validate
 
 __all__ = ["fine_tune"]
@@ -44,7 +45,6 @@ def fine_tune(
     recipe: FineTuning,
     output: Path,
     keys: Sequence[str] | None = None,
-    augmentation: BatchAugmentation | None = None,
     device: str | None = None,
     provenance: Mapping[str, Any] | None = None,
     on_epoch: Sequence[EpochCallback] = (),
@@ -64,7 +64,7 @@ def fine_tune(
     Raises:
         CheckpointError: as `fit_checkpoint`.
     """
-    tuning = _Tuning(start, train, val, recipe, output, keys, augmentation, device)
+    tuning = _Tuning(start, train, val, recipe, output, keys, device)
     held_out: HeldOut | None = None
 
     def finish(result: FitResult) -> tuple[HybridNetwork, Mapping[str, Any]]:
@@ -87,7 +87,7 @@ def fine_tune(
         preparation=start.preparation,
         settings=tuning.settings,
         batches=tuning.batches(train, tuning.new),
-        augmentation=augmentation,
+        augmentation=tuning.augmentation,
         inference=start.spec["inference"],
         output=output,
         device=device,
@@ -112,12 +112,12 @@ class _Tuning:
         recipe: FineTuning,
         output: Path,
         keys: Sequence[str] | None,
-        augmentation: BatchAugmentation | None,
         device: str | None,
     ) -> None:
         self.start, self.train, self.val = start, train, val
         self.recipe, self.output = recipe, output
-        self.augmentation, self.device = augmentation, device
+        self.device = device
+        self.augmentation = create_augmentation(recipe.augmentation)
         self.new = _new(start, train, keys)
         self.enough = _lesion_patients(val) >= ENOUGH_PATIENTS
         folds = min(recipe.folds, len(np.unique(train.groups[self.new])))

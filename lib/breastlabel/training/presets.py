@@ -29,7 +29,8 @@ FINE_TUNING = FineTuning(
         weight_decay=1e-2,
         label_smoothing=0.05,
         keep_statistics=True,
-    )
+    ),
+    augmentation="paper",
 )
 TINY = TrainingSettings(
     epochs=20,
@@ -51,7 +52,7 @@ class Preset:
         network: arguments of `create_network`, ``name`` among them.
         preparation: configuration of the preparation, ``name`` among them.
         settings: of the trainer.
-        augmentation: ``paper``, ``strong`` or None.
+        augmentation: of training from random weights: ``paper``, ``strong`` or None.
         inference: defaults of inference written into the checkpoint.
         fine_tuning: the recipe when training starts from a checkpoint.
     """

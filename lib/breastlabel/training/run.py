@@ -97,7 +97,6 @@ def train(
     with tracked_run(tracking, experiment=model, name=output.name, parameters=parameters) as track:
         common: dict[str, Any] = {
             "output": output,
-            "augmentation": create_augmentation(chosen.augmentation),
             "device": device,
             "on_epoch": (track, *on_epoch),
             "on_step": (on_step,),
@@ -116,6 +115,7 @@ def train(
             model=model,
             preparation=preparation,
             settings=settings,
+            augmentation=create_augmentation(chosen.augmentation),
             inference=chosen.inference,
             add_files=lambda folder: write_learned_labels(folder, set(keys)),
             **common,

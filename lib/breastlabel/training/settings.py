@@ -71,6 +71,7 @@ class FineTuning:
 
     Attributes:
         settings: of the trainer.
+        augmentation: ``paper``, ``strong`` or None.
         least_steps: steps an epoch where one pass over the new labels takes fewer.
         new_share: least share of new labels in a step, while there are old ones beside them.
         coefficients: how far to go from the old weights (0) to the fine-tuned ones (1).
@@ -78,6 +79,7 @@ class FineTuning:
     """
 
     settings: TrainingSettings
+    augmentation: str | None = None
     least_steps: int = 10
     new_share: float = 0.5
     coefficients: tuple[float, ...] = (0.5, 0.75, 1.0)
