@@ -72,7 +72,7 @@ def test_retraining_follows_a_systematic_correction(pristine: Path, tmp_path: Pa
         workers[name] = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
     try:
         for worker in workers.values():
-            assert worker.wait(timeout=150) == 0
+            assert worker.wait(timeout=250) == 0
     finally:
         for worker in workers.values():
             worker.kill()
