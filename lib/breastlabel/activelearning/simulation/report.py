@@ -63,8 +63,11 @@ def findings(curves: Mapping[str, Any]) -> list[str]:
     sentences = [_beaten(curves), _chosen(curves), _full(curves)]
     if len(settings["seeds"]) < 5:
         n = len(settings["seeds"])
-        few = f"{n} seeds are" if n > 1 else "One seed is"
-        sentences.append(f"{few} few: differences that more would show may be missed.")
+        sentences.append(
+            f"{n} seeds are few: differences that more would show may be missed."
+            if n > 1
+            else "One seed cannot tell a strategy from chance."
+        )
     if settings["seeds"] != settings["seeds_asked"]:
         sentences.append(
             f"The time was up after {len(settings['seeds'])} of {len(settings['seeds_asked'])} seeds; the "
