@@ -84,9 +84,12 @@ class Job:
     def alive(self) -> bool:
         """Whether its process runs, be it this server's child, another server's, or on another machine."""
         if self._child is not None:
-            # A child that ended stays a zombie until it is asked.
-            self._child.poll()
-        alive = self._own_process() is not None or is_held(self.folder / "lock")
+            # Asking it also takes it away: a child that ended stays a zombie until then, and one whose
+            # threads are still ending looks like one.
+            running = self._child.poll() is None
+        else:
+            running = self._own_process() is not None
+        alive = running or is_held(self.folder / "lock")
         if alive and not self._seen:
             self._seen, self._kills = True, _memory_kills()
         return alive
