@@ -11,7 +11,7 @@ import torch
 
 from breastlabel.networks.base import HybridNetwork
 from breastlabel.training import ModelRegistry, TrainingArrays, fit, promotion, save_checkpoint
-from breastlabel.training.answers import Answers
+from breastlabel.training.answers import Answers, Difference
 from breastlabel.training.held_out import HeldOut
 from breastlabel.training.promotion import AUC_MARGIN, challenge
 from breastlabel.training.settings import ENOUGH_PATIENTS, TrainingSettings
@@ -107,8 +107,27 @@ def test_a_challenger_that_only_outlines_as_well_is_refused(
     ],
 )
 def test_a_loss_of_auc_must_be_large_and_shown(auc: tuple[float, float, float] | None, kept: bool) -> None:
-    assert promotion._compared((0.1, 0.05, 0.2), auc)[0] == kept
-    assert not promotion._compared((0.1, -0.05, 0.2), auc)[0]
+    assert promotion.compared((0.1, 0.05, 0.2), auc)[0] == kept
+    assert not promotion.compared((0.1, -0.05, 0.2), auc)[0]
+
+
+@pytest.mark.parametrize(
+    ("dice", "auc", "promoted", "said"),
+    [
+        ((0.1, -0.01, 0.2), (-0.02, -0.3, 0.2), True, "AUC is not shown to be worse"),
+        ((0.1, -0.01, 0.2), None, True, "Dice is not worse"),
+        ((0.1, -0.01, 0.2), (-0.07, -0.3, 0.2), False, "AUC is not shown to be, but may be, worse"),
+        ((0.1, -0.01, 0.2), (-0.3, -0.5, -0.1), False, "AUC is worse"),
+        ((-0.001, -0.018, 0.014), None, False, "a gain is required"),
+        ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), False, "a gain is required"),
+    ],
+)
+def test_a_gain_must_be_seen_where_held_out_labels_count(
+    dice: Difference, auc: Difference | None, promoted: bool, said: str
+) -> None:
+    decided, reason = promotion.compared(dice, auc, must_gain=True)
+    assert decided == promoted
+    assert said in reason
 
 
 def _held_out(folder: Path, *, champion: str, gains: list[float]) -> None:

@@ -15,7 +15,7 @@ from breastlabel.training.registry import ModelRegistry
 from breastlabel.training.run import prepare_split
 from breastlabel.training.settings import ENOUGH_PATIENTS
 
-__all__ = ["AUC_MARGIN", "LEAST_PATIENTS", "MARGIN", "Decision", "challenge"]
+__all__ = ["AUC_MARGIN", "LEAST_PATIENTS", "MARGIN", "Decision", "challenge", "compared"]
 
 # How much mean Dice a challenger may lose on the validation split before it is refused.
 MARGIN = 0.02
@@ -76,7 +76,9 @@ def challenge(
     Not worse means that the whole 95 % interval of its difference to the champion in mean Dice (paired
     bootstrap over patients) lies above ``-MARGIN``, and that its malignant AUC is not shown to have
     fallen: by more than ``AUC_MARGIN`` on all images, with the whole interval below 0. Where no AUC is
-    defined, Dice alone counts. Where there is a champion and fewer than `LEAST_PATIENTS` patients with an
+    defined, Dice alone counts. Where held-out labels count, not being shown to be worse is not enough: mean
+    Dice must have risen, and malignant AUC, as measured, must not have fallen by more than ``AUC_MARGIN``.
+    Where there is a champion and fewer than `LEAST_PATIENTS` patients with an
     outlined lesion to compare on, the champion stays.
 
     Args:
@@ -113,7 +115,12 @@ def challenge(
     elif new.n_patients < LEAST_PATIENTS:
         promoted, reason = False, _too_few(new.n_patients, difference)
     else:
-        promoted, reason = _compared(difference, auc, where=_where(len(val_new.dice), len(new.dice)))
+        promoted, reason = compared(
+            difference,
+            auc,
+            must_gain=held_out_difference is not None,
+            where=_where(len(val_new.dice), len(new.dice)),
+        )
     decision = Decision(
         champion=champion_version,
         challenger=version,
@@ -137,16 +144,30 @@ def challenge(
     return decision
 
 
-def _compared(dice: Difference, auc: Difference | None, *, where: str = "") -> tuple[bool, str]:
-    """Whether the challenger is not worse in any of them, and the sentence that says so."""
+def compared(
+    dice: Difference, auc: Difference | None, *, must_gain: bool = False, where: str = ""
+) -> tuple[bool, str]:
+    """Whether the challenger is good enough in both, and the sentence that says so.
+
+    Args:
+        dice, auc: its differences to the champion; None where no AUC is defined.
+        must_gain: mean Dice must have risen and AUC not have fallen by more than ``AUC_MARGIN``, as measured.
+            So it is where the evidence is of the recipe, not of the weights that would serve: whoever
+            replaces a champion on so little should at least see a gain.
+        where: said of the images.
+    """
     keeps_dice = dice[1] >= -MARGIN
     relation = "is not" if keeps_dice else "may be"
     reason = f"its validation Dice {relation} worse than the champion's by more than {MARGIN}: {_said(dice)}"
     reason += where
+    if must_gain and keeps_dice and dice[0] <= 0:
+        keeps_dice = False
+        reason += ", but a gain is required on so few validation images"
     if auc is None:
         return keeps_dice, reason
-    keeps_auc = auc[0] >= -AUC_MARGIN or auc[2] >= 0
-    relation = "is not shown to be" if keeps_auc else "is"
+    shown = auc[0] < -AUC_MARGIN and auc[2] < 0
+    keeps_auc = not shown and not (must_gain and auc[0] < -AUC_MARGIN)
+    relation = "is" if shown else "is not shown to be" if keeps_auc else "is not shown to be, but may be,"
     reason += f"; its malignant AUC {relation} worse by more than {AUC_MARGIN}: {_said(auc)}"
     return keeps_dice and keeps_auc, reason
 
