@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,7 +32,7 @@ from breastlabel.training.presets import preset
 from breastlabel.training.promotion import challenge
 from breastlabel.training.run import prepare_split, train
 from breastlabel.training.settings import ENOUGH_PATIENTS, FineTuning
-from breastlabel.transforms import UltrasoundPreparation
+from breastlabel.transforms import Augmentation, UltrasoundPreparation
 
 Discs = Callable[..., TrainingArrays]
 QUICK = FineTuning(
@@ -106,8 +107,11 @@ def test_with_enough_validation_images_they_choose_and_nothing_is_held_out(
 ) -> None:
     # A third shows no lesion.
     val = _distinct(discs(ENOUGH_PATIENTS * 3 // 2, seed=2), "val")
-    folder = fine_tune(start, discs(6, seed=1), val, recipe=QUICK, output=tmp_path / "out")
+    recipe = dataclasses.replace(QUICK, augmentation="paper")
+    folder = fine_tune(start, discs(6, seed=1), val, recipe=recipe, output=tmp_path / "out")
     said = _said(folder)
+    augmentation = load_checkpoint(folder).spec["training"]["augmentation"]
+    assert augmentation == json.loads(json.dumps(Augmentation.paper().config()))
     assert said["chosen_on_validation"]
     assert said["coefficient"] in QUICK.coefficients
     assert "held_out" not in said
