@@ -172,6 +172,18 @@ def test_a_file_that_nobody_saved_becomes_a_version_before_it_is_replaced(catalo
     assert shown("a") == {".nii.gz": b"saved"}
 
 
+@pytest.mark.parametrize("state", ["rejected", "draft"])
+def test_an_edit_that_nobody_noticed_yet_outlasts_a_judgement(catalog, add, shown, tmp_path, state):
+    add("a")
+    catalog.labels.save("a", b"first")
+    catalog.labels.save("a", b"second")
+    (tmp_path / "labels" / "final" / "a.nii.gz").write_bytes(b"edited by hand")
+    catalog.labels.set_state("a", 2, state)
+    contents = [catalog.labels.path(v).read_bytes() for v in catalog.labels.history("a")]
+    assert contents == [b"first", b"second", b"edited by hand"]
+    assert shown("a") == {".nii.gz": b"edited by hand"}
+
+
 def test_the_same_file_is_adopted_once(catalog, add, tmp_path):
     add("a")
     file = tmp_path / "labels" / "final" / "a.nrrd"

@@ -1,5 +1,6 @@
 """Label files and label versions are brought into line, whoever or whatever parted them."""
 
+import errno
 import os
 import shutil
 import time
@@ -70,6 +71,21 @@ def test_an_edit_in_place_becomes_a_version_and_the_earlier_one_stays(catalog, s
     assert told(catalog, "a") == [("final", "final", b"first"), ("final", "final", b"edited")]
     assert [v.author for v in catalog.labels.history("a")] == ["dr-a", None]
     assert reconcile(catalog, full=True) == Reconciled()
+
+
+def test_a_label_that_a_full_disk_kept_from_being_shown_is_not_taken_for_a_removed_one(
+    catalog, studies, monkeypatch
+):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("breastlabel.catalog.label_files.shutil.copyfile", full)
+        saved = catalog.labels.save("a", b"first")
+        assert reconcile(catalog) == Reconciled(failed=(saved.label_id,))
+    assert reconcile(catalog) == Reconciled(projected=1)
+    assert catalog.labels.current("a") == saved
+    assert shown(studies, "a") == {"a.nii.gz": b"first"}
 
 
 def test_a_projection_that_a_kill_prevented_is_made(catalog, studies):

@@ -160,11 +160,14 @@ class LabelWriter:
         self._files.discard(stored)
         return None
 
-    def project(self, image_id: str, tag: str, version: LabelVersion | None) -> None:
+    def project(self, image_id: str, tag: str, version: LabelVersion | None) -> bool:
         """Show a version, then look whether it still is the one that counts, until it is.
 
         Each of several writers looks after it has put its own there, so the last look sees the newest.
         What is recorded is not lost where this fails; a later `sync_folder` shows it.
+
+        Returns:
+            False where the folder could not be written.
         """
         try:
             for _ in range(_ROUNDS):
@@ -174,10 +177,11 @@ class LabelWriter:
                 with self._database.read() as connection:
                     now = current_version(connection, image_id, tag)
                 if (now and now.label_id) == (version and version.label_id):
-                    return
+                    return True
                 version = now
         except OSError as error:
             logger.warning("a saved label could not be shown in labels/%s: %s", tag, error.strerror)
+        return False
 
     def _remove_others(self, image_id: str, tag: str, version: LabelVersion | None) -> None:
         """Remove what else lies there for the image, as far as it is the content of some version."""

@@ -200,13 +200,15 @@ class Labels:
         if state not in STATES:
             raise UnknownNameError("state of a label", state, STATES)
         before = self.get(image_id, version)
+        tags = sorted({before.shown_as, shown_as(before.tag, state)} - {None}, key=str)
+        for tag in tags:
+            self._writer.adopt_strays(image_id, str(tag))
         self._writer.set_states(
             image_id, state, which=lambda v: v.version == version, author=author, client_id=client_id
         )
-        after = self.get(image_id, version)
-        for tag in {before.shown_as, after.shown_as} - {None}:
+        for tag in tags:
             self.project(image_id, str(tag))
-        return after
+        return self.get(image_id, version)
 
     def remove(
         self, image_id: str, tag: str, *, author: str | None = None, client_id: str | None = None
@@ -267,9 +269,13 @@ class Labels:
             self._writer.project(image_id, adopted.shown_as, adopted)
         return adopted
 
-    def project(self, image_id: str, tag: str = FINAL) -> None:
-        """Let ``labels/<tag>`` show the version that counts, or nothing where none does."""
-        self._writer.project(image_id, tag, self.current(image_id, tag))
+    def project(self, image_id: str, tag: str = FINAL) -> bool:
+        """Let ``labels/<tag>`` show the version that counts, or nothing where none does.
+
+        Returns:
+            False where the folder could not be written.
+        """
+        return self._writer.project(image_id, tag, self.current(image_id, tag))
 
     def set_agreement(self, label_id: int, agreement: Mapping[str, Any]) -> None:
         """Note how far a version and the proposal it started from agree, plain JSON values.

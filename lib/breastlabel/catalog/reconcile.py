@@ -55,12 +55,14 @@ class Reconciled:
         projected: projections made again.
         removed: labels that no longer count, because somebody took their file away.
         missing: ids of labels that count and whose version's own file is gone; nothing is done about them.
+        failed: ids of labels whose projection could not be made (full disk, no permission).
     """
 
     adopted: int = 0
     projected: int = 0
     removed: int = 0
     missing: tuple[int, ...] = ()
+    failed: tuple[int, ...] = ()
 
     def __add__(self, other: Reconciled) -> Reconciled:
         return Reconciled(
@@ -68,6 +70,7 @@ class Reconciled:
             self.projected + other.projected,
             self.removed + other.removed,
             self.missing + other.missing,
+            self.failed + other.failed,
         )
 
 
@@ -130,7 +133,8 @@ def reconcile(catalog: Catalog, *, full: bool = False) -> Reconciled:
         )
     if doubtful or last > seen.label_id:
         _sync_folders(catalog.studies)
-        _Seen(last, started).store(catalog)
+        # What could not be shown was not seen: later it would pass for one that somebody took away.
+        _Seen(min((last, *(label_id - 1 for label_id in done.failed))), started).store(catalog)
     return done
 
 
@@ -182,8 +186,13 @@ def _settle_now(catalog: Catalog, image_id: str, tag: str, seen: _Seen | None) -
         return Reconciled(adopted=int(match is not None))
     if list(contents.values()) == [current.sha256]:
         return Reconciled()
-    catalog.labels.project(image_id, tag)
-    return Reconciled(projected=1)
+    return _show(catalog, current, tag)
+
+
+def _show(catalog: Catalog, current: LabelVersion, tag: str) -> Reconciled:
+    if catalog.labels.project(current.image_id, tag):
+        return Reconciled(projected=1)
+    return Reconciled(failed=(current.label_id,))
 
 
 def _is_ours(files: LabelFiles, file: Path, sha256: str, versions: Iterable[LabelVersion]) -> bool:
@@ -203,8 +212,7 @@ def _settle_missing(catalog: Catalog, current: LabelVersion, tag: str, seen: _Se
     if was_shown:
         catalog.labels.remove(current.image_id, tag)
         return Reconciled(removed=1)
-    catalog.labels.project(current.image_id, tag)
-    return Reconciled(projected=1)
+    return _show(catalog, current, tag)
 
 
 def _is_settled(
