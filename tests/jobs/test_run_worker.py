@@ -17,9 +17,11 @@ from breastlabel.jobs import CancelledError, Status, read_json, run_worker
 
 WORK = """
 import sys, time
-from breastlabel.jobs import main_of
+from breastlabel.jobs import main_of, nothing_left_to_cancel
 
 def work(asked, status):
+    if asked.get("finished"):
+        nothing_left_to_cancel()
     status.update(message="begun", progress=0.5)
     try:
         time.sleep(asked["seconds"])
@@ -135,6 +137,15 @@ def test_a_signal_cancels_even_where_every_error_is_passed_over(
     assert worker.wait(10) == 3
     assert until("cancelled", job)["progress"] == 0.5
     assert not issubclass(CancelledError, Exception)
+
+
+def test_a_signal_cancels_nothing_once_the_work_is_finished(job: Path, start: Any) -> None:
+    (job / "job.json").write_text(json.dumps({"seconds": 1, "finished": True}))
+    worker = start()
+    until("running", job, message="begun")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(10) == 0
+    assert until("done", job)["message"] == "slept"
 
 
 def test_two_workers_never_do_one_job(job: Path, start: Any) -> None:

@@ -270,6 +270,9 @@ def test_what_serves_already_is_not_called_cancelled(
     status = _status(job)
     assert status["state"] == ("done" if promoted else "cancelled")
     assert (ModelRegistry(studies).champion_version("ultrasound") == before) == (not promoted)
+    with Catalog.open(studies) as catalog:
+        promotions = [e.details["version"] for e in catalog.audit.entries() if e.action == "model.promote"]
+    assert promotions == ([status["version"]] if promoted else [])
 
 
 def test_a_training_from_another_checkpoint_does_not_go_on_with_a_killed_one(

@@ -5,6 +5,15 @@ printed, ``process.json`` which process it is. Nothing here imports torch or a s
 """
 
 from breastlabel.jobs.status import OVER, JobState, Status, read_json
-from breastlabel.jobs.worker import CancelledError, main_of, run_worker
+from breastlabel.jobs.worker import CancelledError, main_of, nothing_left_to_cancel, run_worker
 
-__all__ = ["OVER", "CancelledError", "JobState", "Status", "main_of", "read_json", "run_worker"]
+__all__ = [
+    "OVER",
+    "CancelledError",
+    "JobState",
+    "Status",
+    "main_of",
+    "nothing_left_to_cancel",
+    "read_json",
+    "run_worker",
+]

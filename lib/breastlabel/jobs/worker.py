@@ -17,7 +17,17 @@ from breastlabel.jobs.lock import try_lock
 from breastlabel.jobs.resources import yield_to_requests
 from breastlabel.jobs.status import JobState, Status, read_json
 
-__all__ = ["CANCELLED", "DONE", "FAILED", "TAKEN", "CancelledError", "described", "main_of", "run_worker"]
+__all__ = [
+    "CANCELLED",
+    "DONE",
+    "FAILED",
+    "TAKEN",
+    "CancelledError",
+    "described",
+    "main_of",
+    "nothing_left_to_cancel",
+    "run_worker",
+]
 
 #: What a worker does: it is given ``job.json``'s content and the status, and returns its last message.
 Work = Callable[[dict[str, Any], Status], str]
@@ -25,6 +35,7 @@ Work = Callable[[dict[str, Any], Status], str]
 # Exit codes.
 DONE, FAILED, CANCELLED, TAKEN = 0, 1, 3, 4
 _TRIES = 5
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class CancelledError(BaseException):
@@ -93,7 +104,7 @@ def main_of(work: Work, *, description: str, arguments: list[str] | None = None)
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--job", type=Path, required=True, help="folder with job.json")
     job = parser.parse_args(arguments).job
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _SIGNALS:
         signal.signal(number, _cancel)
     try:
         yield_to_requests()
@@ -106,11 +117,22 @@ def main_of(work: Work, *, description: str, arguments: list[str] | None = None)
         return FAILED
 
 
+def nothing_left_to_cancel() -> None:
+    """From here on signals cancel nothing: what was asked for is done, and only remains to be told."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) is _cancel:
+            # Not SIG_IGN, which the processes that this one starts would inherit.
+            signal.signal(number, _go_on)
+
+
 def _cancel(signum: int, frame: FrameType | None) -> None:
     # Once is enough: a second signal would interrupt the writing of the first one's outcome.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
+    nothing_left_to_cancel()
     raise CancelledError
+
+
+def _go_on(signum: int, frame: FrameType | None) -> None:
+    pass
 
 
 @contextmanager

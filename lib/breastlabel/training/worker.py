@@ -19,7 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from breastlabel.errors import CheckpointError
-from breastlabel.jobs import CancelledError, Status, main_of, read_json, run_worker
+from breastlabel.jobs import (
+    CancelledError,
+    Status,
+    main_of,
+    nothing_left_to_cancel,
+    read_json,
+    run_worker,
+)
 from breastlabel.jobs.resources import limit_torch
 
 __all__ = ["main", "run_job"]
@@ -74,7 +81,7 @@ def _train(asked: dict[str, Any], status: Status) -> str:
     if not (output / "model.json").is_file():
         _go_on(run, output, reports)
     message = _enter(registry, output, asked, status)
-    # Now nothing is left to cancel, and the mirror is a process of its own.
+    # The mirror is a process of its own.
     sync_later(studies)
     return message
 
@@ -130,16 +137,19 @@ def _enter(registry: Any, output: Path, asked: dict[str, Any], status: Status) -
     version = str(read_spec(output)["version"])
     if promote == "never":
         registry.add(model, output)
+        nothing_left_to_cancel()
         status.update(version=version, promoted=False)
         return f"version {version} was added; promotion was not asked for"
     status.update(message="comparing with the champion")
     try:
         decision = challenge(registry, model, output, Path(asked["studies"]), always=promote == "always")
+        nothing_left_to_cancel()
     except CancelledError:
         # Where it serves already, there is nothing left to cancel.
         if registry.champion_version(model) != version:
             raise
         status.update(version=version, promoted=True)
+        _record(asked, "model.promote", version=version, reason="cancelled when it served already")
         return f"version {version} serves now"
     status.update(version=version, promoted=decision.promoted)
     acted = "model.promote" if decision.promoted else "model.refuse"
