@@ -95,6 +95,14 @@ def test_versions_champion_and_decisions_are_shown(site: Path) -> None:
     assert client.get_model_version_by_alias(NAME, ALIAS).version == first.version
 
 
+def test_an_empty_address_is_none(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    registry = ModelRegistry(site)
+    add(registry, "1-first")
+    sync(registry)
+    assert versions_of(client_of(site))["1-first"].source == str(registry.versions("ultrasound")["1-first"])
+
+
 def test_the_mirror_catches_up_and_repeats_nothing(site: Path) -> None:
     registry = ModelRegistry(site)
     add(registry, "1-first")

@@ -22,7 +22,7 @@ from typing import Any
 
 from breastlabel.jobs.lock import alone
 from breastlabel.jobs.resources import yield_to_requests
-from breastlabel.training.mlflow_store import is_tracking, open_client
+from breastlabel.training.mlflow_store import is_local, is_tracking, open_client
 from breastlabel.training.registry import ModelRegistry
 from breastlabel.training.spec import read_spec
 
@@ -153,7 +153,7 @@ def _champion(client: Any, name: str) -> str | None:
 
 def _source(client: Any, folder: Path, version: str) -> tuple[str, str | None]:
     """Where the model version's files are, and the run that holds them on a server."""
-    if "MLFLOW_TRACKING_URI" not in os.environ:
+    if is_local():
         return str(folder), None
     # A server takes no path of another machine, only what one of its runs holds.
     experiment = client.get_experiment_by_name(_EXPERIMENT)

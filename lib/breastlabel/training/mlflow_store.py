@@ -10,7 +10,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-__all__ = ["is_tracking", "open_client", "tracking_uri"]
+__all__ = ["is_local", "is_tracking", "open_client", "tracking_uri"]
 
 _FILE = "mlflow.sqlite3"
 
@@ -18,6 +18,11 @@ _FILE = "mlflow.sqlite3"
 def is_tracking() -> bool:
     """Whether records are kept: MLflow is installed, and ``BREASTLABEL_TRACKING`` is not ``off``."""
     return os.environ.get("BREASTLABEL_TRACKING") != "off" and importlib.util.find_spec("mlflow") is not None
+
+
+def is_local() -> bool:
+    """Whether records lie in a file of the site, because ``MLFLOW_TRACKING_URI`` names no server."""
+    return not os.environ.get("MLFLOW_TRACKING_URI")
 
 
 def tracking_uri(folder: Path) -> str:
@@ -41,7 +46,7 @@ def open_client(folder: Path) -> Any:
     from mlflow.tracking import MlflowClient
 
     store = folder / _FILE
-    if not os.environ.get("MLFLOW_TRACKING_URI") and not store.is_file():
+    if is_local() and not store.is_file():
         _make(store)
     return MlflowClient(tracking_uri=tracking_uri(folder))
 
