@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from breastlabel.commands.console import note, print_json, print_table, progress
-from breastlabel.commands.options import Json, NewOutput, Studies, help_of, require_studies
+from breastlabel.commands.options import Json, NewOutput, Studies, help_of, require_studies, system_user
 from breastlabel.errors import BreastLabelError, NotFoundError
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def restore(
     Example: breastlabel labels restore scan-17 2 --studies ~/studies
     """
     with _catalog(studies, image) as catalog:
-        restored = catalog.labels.restore(image, version, author=author or _user())
+        restored = catalog.labels.restore(image, version, author=author or system_user())
     if as_json:
         print_json(_plain(restored))
     else:
@@ -268,7 +267,7 @@ def _set_state(
     image: str, version: int, state: str, studies: Path, author: str | None, as_json: bool
 ) -> None:
     with _catalog(studies, image) as catalog:
-        changed = catalog.labels.set_state(image, version, state, author=author or _user())
+        changed = catalog.labels.set_state(image, version, state, author=author or system_user())
         current = catalog.labels.current(image)
     if as_json:
         print_json({**_plain(changed), "current_version": None if current is None else current.version})
@@ -277,13 +276,6 @@ def _set_state(
         "it has no final label now" if current is None else f"version {current.version} is its final label"
     )
     print(f"'{image}': version {version} is {changed.state}; {counts}")
-
-
-def _user() -> str | None:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user without a name
-        return None
 
 
 def _plain(version: LabelVersion) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import getpass
 import os
 import shutil
 from collections.abc import Callable
@@ -13,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from breastlabel.commands.console import note, print_json, print_table
-from breastlabel.commands.options import Json, Model, Studies, help_of, require_studies
+from breastlabel.commands.options import Json, Model, Studies, help_of, require_studies, system_user
 from breastlabel.errors import BreastLabelError, CheckpointError, MissingDependencyError, NotFoundError
 
 __all__ = ["app"]
@@ -246,11 +244,7 @@ def _follow(studies: Path, action: str, **details: Any) -> None:
     from breastlabel.training.acts import record_act
     from breastlabel.training.mlflow_registry import sync_later
 
-    author = None
-    # In a container the user may have no name.
-    with contextlib.suppress(OSError, KeyError):
-        author = getpass.getuser()
-    record_act(studies, action, details, author=author, client_id="breastlabel models")
+    record_act(studies, action, details, author=system_user(), client_id="breastlabel models")
     sync_later(studies)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import inspect
 import re
 from collections.abc import Callable
@@ -24,6 +26,7 @@ __all__ = [
     "help_of",
     "require_extra",
     "require_studies",
+    "system_user",
 ]
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="Which system: ultrasound.", show_default=False)]
@@ -138,6 +141,13 @@ def checkpoint_folder(model: str, checkpoint: Path | None, studies: Path | None)
             "leave it out to use the champion"
         )
     return checkpoint
+
+
+def system_user() -> str | None:
+    """Who runs the command, for the audit; None in a container where the user has no name."""
+    with contextlib.suppress(OSError, KeyError):
+        return getpass.getuser()
+    return None
 
 
 def help_of(command: Callable[..., None]) -> str:
