@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -179,7 +180,11 @@ class _Export:
         self._folder = folder
         self._by_split = by_split
         self._suffix = None if file_format is None else f".{file_format}"
-        self._images: dict[str, ImageRecord] = {r.image_id: r for r in catalog.images()}
+
+    @cached_property
+    def _images(self) -> dict[str, ImageRecord]:
+        # First asked for after the labels: images only come, so each label's is among them.
+        return {record.image_id: record for record in self._catalog.images()}
 
     def versions(self, tag: str) -> list[LabelVersion]:
         return list(all_versions(self._catalog.database, tag))
