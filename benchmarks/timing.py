@@ -1,4 +1,4 @@
-"""Two or more ways of doing the same work, timed by turns, because these machines' speed drifts."""
+"""Two or more ways of doing the same work, timed by turns, because a machine's speed drifts."""
 
 from __future__ import annotations
 

@@ -83,13 +83,7 @@ class Job:
 
     def alive(self) -> bool:
         """Whether its process runs, be it this server's child, another server's, or on another machine."""
-        if self._child is not None:
-            # Asking it also takes it away: a child that ended stays a zombie until then, and one whose
-            # threads are still ending looks like one.
-            running = self._child.poll() is None
-        else:
-            running = self._own_process() is not None
-        alive = running or is_held(self.folder / "lock")
+        alive = self._runs_here() or is_held(self.folder / "lock")
         if alive and not self._seen:
             self._seen, self._kills = True, _memory_kills()
         return alive
@@ -165,6 +159,13 @@ class Job:
 
     def _write_process(self, values: Mapping[str, Any]) -> None:
         write_json(self.folder / "process.json", values)
+
+    def _runs_here(self) -> bool:
+        if self._child is not None:
+            # Asking it also takes it away: a child that ended stays a zombie until then, and one whose
+            # threads are still ending looks like one.
+            return self._child.poll() is None
+        return self._own_process() is not None
 
     def _own_process(self) -> psutil.Process | None:
         """The worker, where it runs here and its number did not go to some other program since."""
