@@ -6,8 +6,9 @@ import pytest
 from tests.activelearning.scored import write_images
 
 from breastlabel.activelearning import pool_reader
-from breastlabel.activelearning.pool_reader import ImageFile, read_ahead, stamp_of
+from breastlabel.activelearning.pool_reader import ImageFile, read_ahead
 from breastlabel.imaging import Modality, read_image
+from breastlabel.imaging.stamps import stamp_of
 
 
 @pytest.fixture

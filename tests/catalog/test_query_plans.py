@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import event
 
 from breastlabel.catalog import ByScore, Catalog, First, RandomOrder, Revisit
+from breastlabel.catalog.unreadable import offer_changed_again
 
 BALD = ByScore("bald", "ultrasound", "1")
 REVISIT = Revisit("ultrasound", "1")
@@ -64,6 +65,7 @@ ACTS = {
     "reject": lambda c: c.labels.set_state("i1", 1, "rejected"),
     "remove": lambda c: c.labels.remove("i1", "final"),
     "exclude": lambda c: c.exclude("i8", "unreadable"),
+    "look at unreadable ones": offer_changed_again,
     "score": lambda c: c.scores.write("bald", "ultrasound", "1", {"i9": 0.5}),
     "scores of": lambda c: c.scores.of("i9"),
     "counts": lambda c: c.counts(),

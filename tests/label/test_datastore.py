@@ -14,8 +14,10 @@ import pytest
 from PIL import Image
 
 from breastlabel.catalog import Catalog, RandomOrder, label_path
+from breastlabel.catalog.unreadable import keep_out
 from breastlabel.errors import InvalidImageError, InvalidLabelError, NotFoundError
 from breastlabel.imaging import Geometry, read_image, read_mask, write_mask
+from breastlabel.imaging.stamps import stamp_of
 from breastlabel.label.datastore import StudiesDatastore
 from breastlabel.label.errors import BadRequestError, ConflictError
 
@@ -322,7 +324,7 @@ def test_a_removed_label_is_no_label_any_more(store: StudiesDatastore, studies: 
 
 def test_an_unreadable_image_is_offered_again_when_it_changes(another: Open, studies: Path) -> None:
     store = another()
-    store.unreadable.add("a")
+    store.take_back("a", "slicer", InvalidImageError("damaged"))
     assert store.get_unlabeled_images() == ["b", "c"]
     assert "a" in store.list_images()
     assert another().get_unlabeled_images() == ["b", "c"], "another server knows"
@@ -332,6 +334,39 @@ def test_an_unreadable_image_is_offered_again_when_it_changes(another: Open, stu
     # The one that did not mark it finds out as well.
     another().refresh()
     assert store.get_unlabeled_images() == ["a", "b", "c"]
+
+
+def test_an_unreadable_image_that_another_process_found_is_offered_again_when_it_changes(
+    another: Open, studies: Path
+) -> None:
+    store = another()
+    store.unreadable.look_again(now=True)
+    keep_out(another().catalog, "a", stamp_of(studies / "a.png"))
+    store.unreadable.look_again(now=True)
+    assert store.get_unlabeled_images() == ["b", "c"]
+    os.utime(studies / "a.png", (1, 1))
+    store.unreadable.look_again(now=True)
+    assert store.get_unlabeled_images() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp"])
+def test_a_duplicate_that_is_removed_and_comes_back_is_a_duplicate_still(
+    store: StudiesDatastore, tmp_path: Path, suffix: str
+) -> None:
+    store.catalog.exclude("a", "duplicate")
+    store.remove_image("a")
+    Image.fromarray(np.arange(192, dtype=np.uint8).reshape(12, 16)).save(tmp_path / f"a{suffix}")
+    store.add_image("a", str(tmp_path / f"a{suffix}"), {})
+    store.refresh()
+    assert store.path("a").suffix == suffix
+    assert store.catalog.image("a").excluded == "duplicate"
+    assert store.get_unlabeled_images() == ["b", "c"]
+
+
+def test_who_removed_an_image_is_noted(store: StudiesDatastore) -> None:
+    store.remove_image("a")
+    (entry,) = store.catalog.audit.entries("a")
+    assert (entry.action, entry.client_id) == ("image.exclude", "unknown-local")
 
 
 def test_the_dataset_holds_images_labels_and_what_is_known(store: StudiesDatastore, drawn: Path) -> None:

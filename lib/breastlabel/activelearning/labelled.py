@@ -10,11 +10,12 @@ import numpy as np
 from breastlabel.activelearning.pool import Doubles, Floats
 from breastlabel.activelearning.pool_cache import ChunkWriter, PoolCache
 from breastlabel.activelearning.pool_pass import batches
-from breastlabel.activelearning.pool_reader import ImageFile, ReadImage, Stamp, stamp_of
+from breastlabel.activelearning.pool_reader import ImageFile, ReadImage
 from breastlabel.activelearning.sources import Source
 from breastlabel.catalog import Catalog
 from breastlabel.errors import BreastLabelError
 from breastlabel.imaging import LabelArray, read_mask
+from breastlabel.imaging.stamps import Stamp, stamp_of
 from breastlabel.inference import Predictor
 
 __all__ = ["LabelledImages", "disagreement", "read_labelled"]

@@ -18,8 +18,8 @@ from typing import Any, Self
 import numpy as np
 
 from breastlabel.activelearning.pool import Floats
-from breastlabel.activelearning.pool_reader import Stamp
 from breastlabel.imaging.atomic import write_bytes_atomically
+from breastlabel.imaging.stamps import Stamp
 
 __all__ = ["ChunkWriter", "PoolCache", "remove_other_versions"]
 

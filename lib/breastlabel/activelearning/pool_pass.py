@@ -10,8 +10,9 @@ import numpy as np
 from breastlabel.activelearning.acquisition import Need
 from breastlabel.activelearning.pool import Floats, PoolOutputs
 from breastlabel.activelearning.pool_cache import ChunkWriter, PoolCache
-from breastlabel.activelearning.pool_reader import ImageFile, ReadImage, Stamp, read_ahead
+from breastlabel.activelearning.pool_reader import ImageFile, ReadImage, read_ahead
 from breastlabel.activelearning.sources import Source
+from breastlabel.imaging.stamps import Stamp
 from breastlabel.jobs.resources import available_cores
 
 __all__ = ["PassCounts", "batches", "load_pool", "read_pool"]

@@ -11,11 +11,9 @@ from pathlib import Path
 
 from breastlabel.errors import BreastLabelError, InvalidImageError
 from breastlabel.imaging import BreastImage, FloatArray, Modality, read_image
+from breastlabel.imaging.stamps import Stamp, stamp_of
 
-__all__ = ["ImageFile", "ReadImage", "read_ahead", "stamp_of"]
-
-Stamp = tuple[int, int]
-"""Size in bytes and time of the last change in nanoseconds: another stamp, another image."""
+__all__ = ["ImageFile", "ReadImage", "read_ahead"]
 
 
 @dataclass(frozen=True)
@@ -49,15 +47,6 @@ class ReadImage:
     def is_damaged(self) -> bool:
         """Whether the file itself is no usable image; false where it only could not be reached."""
         return isinstance(self.error, InvalidImageError)
-
-
-def stamp_of(path: Path) -> Stamp | None:
-    """The file's stamp; None where it cannot be asked for."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
 
 
 def read_ahead(

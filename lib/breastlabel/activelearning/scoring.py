@@ -23,12 +23,13 @@ from breastlabel.activelearning.method_scores import (
 from breastlabel.activelearning.outputs import PASSES
 from breastlabel.activelearning.pool_cache import PoolCache, remove_other_versions
 from breastlabel.activelearning.pool_pass import PassCounts, load_pool, read_pool
-from breastlabel.activelearning.pool_reader import ImageFile, Stamp, stamp_of
+from breastlabel.activelearning.pool_reader import ImageFile
 from breastlabel.activelearning.registry import ACQUISITIONS
 from breastlabel.activelearning.sources import ModelSource, Source, ThumbnailSource
-from breastlabel.activelearning.unreadable import UNREADABLE, keep_out, offer_again
 from breastlabel.catalog import Catalog
+from breastlabel.catalog.unreadable import keep_out, offer_changed_again
 from breastlabel.errors import StudiesError
+from breastlabel.imaging.stamps import Stamp, stamp_of
 from breastlabel.inference import Predictor
 from breastlabel.training.presets import MODALITIES
 from breastlabel.training.registry import ModelRegistry, site_folder
@@ -242,11 +243,12 @@ class _Scoring:
         """The images that wait for a label, and those that have one."""
         waiting: dict[str, ImageFile] = {}
         labelled: dict[str, ImageFile] = {}
+        offer_changed_again(self.catalog)
         for record in self.catalog.images():
             if record.modality is not MODALITIES[self.model]:
                 continue
             file = ImageFile(record.image_id, self.catalog.path(record), record.modality)
-            if record.excluded is None or (record.excluded == UNREADABLE and offer_again(self.catalog, file)):
+            if record.excluded is None:
                 (labelled if record.reviewed else waiting)[record.image_id] = file
         return waiting, labelled
 

@@ -97,6 +97,12 @@ images_table = Table(
     Index("ix_images_waiting_id", "waiting", "image_id"),
     Index("ix_images_waiting_random", "waiting", "random_key"),
     Index("ix_images_labelled", "labelled_at", "image_id"),
+    Index(
+        "ix_images_excluded",
+        "excluded",
+        sqlite_where=text("excluded IS NOT NULL"),
+        postgresql_where=text("excluded IS NOT NULL"),
+    ),
 )
 
 state_table = Table(

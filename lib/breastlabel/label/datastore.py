@@ -21,10 +21,12 @@ from breastlabel.catalog import Catalog, ImageRecord, LabelVersion, sync_folder
 from breastlabel.catalog.folder import take_in
 from breastlabel.catalog.listing import image_ids, listed_images, waiting_ids
 from breastlabel.catalog.models import FILE_MISSING, is_plain_name
+from breastlabel.catalog.unreadable import UNREADABLE, keep_out
 from breastlabel.datasets import class_of_mask
 from breastlabel.errors import NotFoundError
 from breastlabel.imaging import IMAGE_SUFFIXES, Geometry, LabelArray, image_stem, read_image
 from breastlabel.imaging.atomic import write_bytes_atomically
+from breastlabel.imaging.stamps import stamp_of
 from breastlabel.imaging.volumes import nifti_bytes
 from breastlabel.label.caller import caller
 from breastlabel.label.described import label_info, label_name, listed_object
@@ -353,9 +355,11 @@ class StudiesDatastore(Datastore):
                 raise ConflictError(f"image '{image_id}' exists already; give the new one another id")
             write_bytes_atomically(self.studies / f"{image_id}{suffix}", source.read_bytes())
         take_in(self.catalog, [f"{image_id}{suffix}"])
-        if self.catalog.image(image_id).file != f"{image_id}{suffix}":
+        record = self.catalog.image(image_id)
+        if record.file != f"{image_id}{suffix}":
             # One of this id was here before, in a file of another kind.
-            self.catalog.update_image(image_id, file=f"{image_id}{suffix}", excluded=None)
+            excluded = None if record.excluded == FILE_MISSING else record.excluded
+            self.catalog.update_image(image_id, file=f"{image_id}{suffix}", excluded=excluded)
         self.catalog.update_image_info(image_id, {**_free(image_info), "ts": int(time.time())})
         return image_id
 
@@ -366,13 +370,15 @@ class StudiesDatastore(Datastore):
 
     def remove_image(self, image_id: str) -> None:
         """Take an image out of the folder; its file and its labels are kept in ``.breastlabel``."""
-        path = self.path(image_id)
+        path, who = self.path(image_id), _who({})
         for tag in self._tags(image_id):
-            self.catalog.labels.remove(image_id, tag, **_who({}))
+            self.catalog.labels.remove(image_id, tag, **who)
         removed = site_folder(self.studies) / "removed"
         removed.mkdir(parents=True, exist_ok=True)
         os.replace(path, removed / f"{time.time_ns()}-{path.name}")
-        self.catalog.exclude(image_id, FILE_MISSING)
+        # Another reason outlasts the removal: a duplicate that comes back is a duplicate still.
+        if self.catalog.image(image_id).excluded in (None, UNREADABLE):
+            self.catalog.exclude(image_id, FILE_MISSING, **who)
 
     def set_state(self, image_id: str, version: int, state: str, info: Mapping[str, Any]) -> LabelVersion:
         """Accept a version, reject it, or call it a draft again; see `save` for who.
@@ -418,7 +424,8 @@ class StudiesDatastore(Datastore):
         if isinstance(reason, NotFoundError):
             self.catalog.exclude(image_id, FILE_MISSING)
         else:
-            self.unreadable.add(image_id)
+            # Stamped after the failure: one that was replaced within it is found at its next change.
+            keep_out(self.catalog, image_id, stamp_of(self.catalog.path(self.catalog.image(image_id))))
         self.catalog.leases.release(image_id, client_id)
 
     def _tags(self, image_id: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Images that no one can open are offered to no annotator, until their file changes."""
+"""Looks now and then whether images that no one could open can be opened now."""
 
 from __future__ import annotations
 
@@ -6,20 +6,13 @@ import threading
 import time
 
 from breastlabel.catalog import Catalog
-from breastlabel.catalog.listing import excluded_ids
-from breastlabel.errors import NotFoundError
+from breastlabel.catalog.unreadable import offer_changed_again
 
-__all__ = ["UNREADABLE", "UnreadableImages"]
-
-#: Why the catalog keeps them out.
-UNREADABLE = "unreadable"
-#: The note on an image that says which state of its file could not be read.
-_NOTE = "unreadable_file"
-Stamp = list[int]
+__all__ = ["UnreadableImages"]
 
 
 class UnreadableImages:
-    """Remembers in the catalog which images could not be read, and in which state of their files.
+    """Offers unreadable images again when their files change, at the cost of one look every few seconds.
 
     Args:
         catalog: with a studies folder.
@@ -30,43 +23,12 @@ class UnreadableImages:
         self._catalog = catalog
         self._every = every
         self._lock = threading.Lock()
-        self._known: dict[str, Stamp | None] | None = None
-        self._looked = 0.0
-
-    def add(self, image_id: str) -> None:
-        """Offer an image no more until its file changes; one that is kept out already stays so."""
-        record = self._catalog.image(image_id)
-        stamp = self._stamp(image_id)
-        if record.excluded is None:
-            self._catalog.update_image_info(image_id, {_NOTE: stamp})
-            self._catalog.exclude(image_id, UNREADABLE)
-            with self._lock:
-                self._noted()[image_id] = stamp
+        self._next_look = 0.0
 
     def look_again(self, *, now: bool = False) -> None:
-        """Offer those again whose files changed. Files are looked at every few seconds, or ``now``."""
+        """Look where it is time to, or ``now``."""
         with self._lock:
-            if not now and time.monotonic() < self._looked + self._every:
+            if not now and time.monotonic() < self._next_look:
                 return
-            self._looked = time.monotonic()
-            known = self._noted()
-            changed = [image_id for image_id, stamp in known.items() if self._stamp(image_id) != stamp]
-            for image_id in changed:
-                del known[image_id]
-        for image_id in changed:
-            if self._catalog.image(image_id).excluded == UNREADABLE:
-                self._catalog.update_image(image_id, excluded=None)
-
-    def _noted(self) -> dict[str, Stamp | None]:
-        """Read once: images come to it through this object, and at the next start."""
-        if self._known is None:
-            ids = excluded_ids(self._catalog.database, UNREADABLE)
-            self._known = {i: self._catalog.image_info(i).get(_NOTE) for i in ids}
-        return self._known
-
-    def _stamp(self, image_id: str) -> Stamp | None:
-        try:
-            state = self._catalog.path(self._catalog.image(image_id)).stat()
-        except (NotFoundError, OSError):
-            return None
-        return [state.st_mtime_ns, state.st_size]
+            self._next_look = time.monotonic() + self._every
+        offer_changed_again(self._catalog)

@@ -13,6 +13,7 @@ down_revision = "0001"
 
 _TIME = sa.DateTime(timezone=True)
 _UNMEASURED = sa.text("agreement IS NULL AND proposal_id IS NOT NULL AND state = 'final'")
+_EXCLUDED = sa.text("excluded IS NOT NULL")
 #: Columns of a label that may change: the judgement on it, never what was read.
 _LABEL_FIXED = (
     "label_id, image_id, version, tag, label, file, sha256, author, client_id, created_at, model, "
@@ -43,7 +44,7 @@ def downgrade() -> None:
         op.drop_table(table)
     if op.get_bind().dialect.name == "postgresql":
         op.execute("DROP FUNCTION breastlabel_append_only()")
-    for index in ("waiting_id", "waiting_random", "labelled", "exam_key"):
+    for index in ("waiting_id", "waiting_random", "labelled", "excluded", "exam_key"):
         op.drop_index(f"ix_images_{index}", "images")
     for column in ("random_key", "waiting", "exam_key", "info", "labelled_at", "labelled_by"):
         op.drop_column("images", column)
@@ -233,6 +234,9 @@ def _index_images() -> None:
     op.create_index("ix_images_waiting_id", "images", ["waiting", "image_id"])
     op.create_index("ix_images_waiting_random", "images", ["waiting", "random_key"])
     op.create_index("ix_images_labelled", "images", ["labelled_at", "image_id"])
+    op.create_index(
+        "ix_images_excluded", "images", ["excluded"], sqlite_where=_EXCLUDED, postgresql_where=_EXCLUDED
+    )
 
 
 def _forbid_changes() -> None:
