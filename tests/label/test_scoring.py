@@ -29,6 +29,9 @@ class FakeJobs:
         self.asked.append(dict(request))
         return self.task()
 
+    def resume(self, task_id: str, *, enqueue: bool = False) -> dict[str, Any]:
+        return {**self.task(), "id": task_id}
+
     def task(self) -> dict[str, Any]:
         return {"id": "job-1", "status": "RUNNING", "progress": 0.5, "request": {"model": "ultrasound"}}
 
@@ -100,6 +103,12 @@ def test_there_are_never_two(client: TestClient, jobs: FakeJobs) -> None:
     assert client.delete("/scoring/").json()["status"] == "STOPPED"
 
 
+def test_one_that_ended_early_goes_on(client: TestClient, jobs: FakeJobs) -> None:
+    answer = client.post("/scoring/", json={"resume": "job-0"})
+    assert answer.json()["id"] == "job-0"
+    assert jobs.asked == []
+
+
 def test_it_can_be_waited_for(client: TestClient, jobs: FakeJobs) -> None:
     assert client.post("/scoring/entropy", params={"run_sync": True}).json()["status"] == "DONE"
 
@@ -150,6 +159,22 @@ def test_a_new_champion_is_scored_once_by_itself(app: BreastLabelApp, jobs: Fake
     serving["ultrasound"] = "three"
     scoring.look()
     assert len(jobs.asked) == 2
+
+
+def test_a_version_is_tried_again_where_another_server_was_faster(
+    app: BreastLabelApp, jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scoring = AutoScoring(
+        app.catalog, models=["ultrasound"], version=lambda model: "one", jobs=jobs, job=lambda model: {}
+    )
+    jobs.busy = True
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "running", lambda: None)
+        scoring.look()
+    assert jobs.asked == []
+    jobs.busy = False
+    scoring.look()
+    assert len(jobs.asked) == 1
 
 
 def test_scoring_by_itself_is_off_unless_it_is_switched_on(app: BreastLabelApp) -> None:

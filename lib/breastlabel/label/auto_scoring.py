@@ -9,6 +9,7 @@ from typing import Any
 
 from breastlabel.catalog import Catalog
 from breastlabel.errors import BreastLabelError
+from breastlabel.label.errors import RunningError
 from breastlabel.label.jobs import BackgroundJobs
 
 __all__ = ["AutoScoring"]
@@ -72,7 +73,12 @@ class AutoScoring:
             if serving is None or (model, serving) in runs | self._tried:
                 continue
             self._tried.add((model, serving))
-            self._jobs.start(self._job(model))
+            try:
+                self._jobs.start(self._job(model))
+            except RunningError:
+                # Another server's came first; when it is over, this version is looked at again.
+                self._tried.discard((model, serving))
+                return
             logger.info("version %s of %s serves now: its scoring begins", serving, model)
             return
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body
 
 from breastlabel.errors import NotFoundError
 from breastlabel.label.infer import plain
+from breastlabel.label.options import Options
 from breastlabel.label.routes.roles import ANNOTATOR, USER
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ def router(app: BreastLabelApp) -> APIRouter:
     def run_all(
         params: Annotated[dict[str, Any] | None, Body()] = None, run_sync: bool = False, enqueue: bool = False
     ) -> dict[str, Any]:
-        """Options: ``model``, ``passes``, ``batch`` (of methods that choose sets), ``limit``, ``device``."""
+        """Options: ``model``, ``passes``, ``batch`` (of methods that choose sets), ``limit``, ``device``.
+
+        ``{"resume": id}`` lets a scoring go on that ended early.
+        """
         return _begin(None, params, run_sync=run_sync, enqueue=enqueue)
 
     @routes.post("/{method}", summary="Score by one method", dependencies=ANNOTATOR)
@@ -63,7 +67,10 @@ def router(app: BreastLabelApp) -> APIRouter:
     def _begin(
         method: str | None, params: dict[str, Any] | None, *, run_sync: bool, enqueue: bool
     ) -> dict[str, Any]:
-        task = app.async_scoring(method, params, enqueue=enqueue)
+        if earlier := Options(params).text("resume"):
+            task = app.scoring_jobs.resume(earlier, enqueue=enqueue)
+        else:
+            task = app.async_scoring(method, params, enqueue=enqueue)
         return dict(plain(app.scoring_jobs.wait(task["id"]) if run_sync else task))
 
     return routes
