@@ -1,22 +1,19 @@
-"""Labels out of a studies folder: the files, and beside them who made each one, when and from what."""
+"""Labels out of a studies folder: the files, checked or made anew, in a folder that appears whole."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from breastlabel.catalog import Catalog, ImageRecord, LabelVersion
 from breastlabel.catalog.readings import all_versions, readings_by_reader
+from breastlabel.datasets.export_index import ExportedLabel, SkippedLabel, indexed_files, write_index
 from breastlabel.errors import (
     BreastLabelError,
     InvalidLabelError,
@@ -24,7 +21,7 @@ from breastlabel.errors import (
     StudiesError,
     UnknownNameError,
 )
-from breastlabel.imaging import LabelArray, LesionClass, image_stem, read_image, read_mask, write_mask
+from breastlabel.imaging import LabelArray, image_stem, read_image, read_mask, write_mask
 from breastlabel.imaging.atomic import replace_folder, restore_folder, sync_files
 
 if TYPE_CHECKING:
@@ -35,53 +32,7 @@ __all__ = ["CONSENSUS", "FORMATS", "ExportSummary", "ExportedLabel", "SkippedLab
 FORMATS = ("nii.gz", "nrrd", "png")
 CONSENSUS = ("staple", "majority")
 _FINAL = "final"
-_KIND = "breastlabel labels"
-_INDEX, _TABLE = "index.json", "index.csv"
 _MASKS = "masks"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportedLabel:
-    """One exported label map; ``index.json`` has these fields, ``index.csv`` the plain ones.
-
-    Attributes:
-        file: POSIX path within the export.
-        version: None for a consensus, as all that is of one version.
-        sha256: of the exported file.
-        consensus: the method, where several readings were made into one; else None.
-        readers: of a consensus: reader -> the version that went into it.
-        performance: of a consensus by STAPLE: reader -> ``lesion``, ``benign``, ``malignant`` -> estimated
-            sensitivity and specificity, pixel by pixel.
-    """
-
-    file: str
-    image_id: str
-    patient_key: str
-    split: str | None
-    label: str | None
-    sha256: str
-    version: int | None = None
-    tag: str | None = None
-    state: str | None = None
-    author: str | None = None
-    client_id: str | None = None
-    created_at: str | None = None
-    model: str | None = None
-    model_version: str | None = None
-    seconds_spent: float | None = None
-    agreement: Mapping[str, Any] | None = None
-    consensus: str | None = None
-    readers: Mapping[str, int] | None = None
-    performance: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None
-
-
-@dataclass(frozen=True)
-class SkippedLabel:
-    """A label that could not be exported, and why."""
-
-    image_id: str
-    version: int
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -161,7 +112,7 @@ def export_labels(
                 job.summary.skipped.append(SkippedLabel(version.image_id, version.version, str(error)))
             if progress is not None:
                 progress(done, len(work))
-        job.write_index(tag)
+        write_index(partial, tag, job.summary.labels, job.summary.skipped)
         sync_files(partial)
         if output.is_dir() and not any(output.iterdir()):
             output.rmdir()
@@ -235,23 +186,6 @@ class _Export:
             performance=performance,
         )
 
-    def write_index(self, tag: str) -> None:
-        """Write ``index.json`` and ``index.csv``."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        labels = [asdict(label) for label in self.summary.labels]
-        index = {
-            "kind": _KIND,
-            "format": 1,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "tag": tag,
-            "label_names": {c.label: int(c) for c in (LesionClass.BENIGN, LesionClass.MALIGNANT)},
-            "labels": labels,
-            "skipped": [asdict(label) for label in self.summary.skipped],
-        }
-        text = json.dumps(index, indent=2, allow_nan=False)
-        (self._folder / _INDEX).write_text(text + "\n", encoding="utf-8")
-        (self._folder / _TABLE).write_text(_csv(labels), encoding="utf-8", newline="")
-
     def _place(self, image_id: str, name: str, suffix: str) -> Path:
         folder = self._folder / _MASKS
         if self._by_split:
@@ -285,25 +219,11 @@ def _by_reader(
     }
 
 
-def _csv(labels: list[dict[str, Any]]) -> str:
-    """The plain fields, and the figures of the agreement in columns of their own."""
-    measures = ("dice", "assd", "hd95", "distance_unit", "added", "removed", "class_changed", "unchanged")
-    nested = ("agreement", "readers", "performance")
-    plain = [f.name for f in fields(ExportedLabel) if f.name not in nested]
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow([*plain, *measures])
-    for label in labels:
-        agreement = label["agreement"] or {}
-        writer.writerow([*(label[name] for name in plain), *(agreement.get(name) for name in measures)])
-    return text.getvalue()
-
-
 def _require_free(output: Path) -> None:
     """Refuse a folder that an export must not replace: one that holds anything but an earlier export."""
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
-    if not output.is_dir() or _files_of(output) != _exported_files(output):
+    if not output.is_dir() or _files_of(output) != indexed_files(output):
         raise StudiesError(
             f"--output must be absent, empty or an earlier export; '{output}' is not; name another"
         )
@@ -311,14 +231,3 @@ def _require_free(output: Path) -> None:
 
 def _files_of(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-
-
-def _exported_files(folder: Path) -> set[str] | None:
-    """What the folder's index names; None where it has no such index."""
-    try:
-        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-        if index["kind"] != _KIND:
-            return None
-        return {_INDEX, _TABLE, *(str(label["file"]) for label in index["labels"])}
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
