@@ -10,6 +10,7 @@ from monailabel.config import settings
 from starlette.routing import Mount
 
 from breastlabel.label.access import LocalOnly, remote_allowed
+from breastlabel.label.body_limit import BodyLimit
 from breastlabel.label.errors import add_error_handlers
 from breastlabel.label.routes import all_routers
 
@@ -32,6 +33,7 @@ def build_server(app: BreastLabelApp) -> FastAPI:
     add_error_handlers(server)
     for router in all_routers(app):
         server.include_router(router, prefix=settings.MONAI_LABEL_API_STR)
+    server.add_middleware(BodyLimit)
     origins = [str(origin).rstrip("/") for origin in settings.MONAI_LABEL_CORS_ORIGINS]
     server.add_middleware(
         CORSMiddleware,

@@ -1,0 +1,51 @@
+"""Bounds what a request may bring, so that no client can fill the server's memory or its disk."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["MOST_BYTES", "MOST_BYTES_OF_FILES", "BodyLimit"]
+
+#: Of options, which are held in memory.
+MOST_BYTES = 8 * 2**20
+#: Of a form with files, which lie on the disk meanwhile. A cine loop in a DICOM file takes some hundred MiB.
+MOST_BYTES_OF_FILES = 2 * 2**30
+
+
+class BodyLimit:
+    """Answers 413 to a request whose body is larger, before all of it was read."""
+
+    def __init__(
+        self, app: ASGIApp, *, most: int = MOST_BYTES, most_of_files: int = MOST_BYTES_OF_FILES
+    ) -> None:
+        self._app = app
+        self._most = most
+        self._most_of_files = most_of_files
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and count what comes with it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        is_form = headers.get("content-type", "").lower().startswith("multipart/")
+        most = self._most_of_files if is_form else self._most
+        reason = f"a request of at most {most} bytes is required; this one is larger; send less at once"
+        announced = headers.get("content-length", "")
+        if announced.isdecimal() and int(announced) > most:
+            await JSONResponse({"detail": reason}, 413)(scope, receive, send)
+            return
+        got = 0
+
+        async def counted() -> Message:
+            nonlocal got
+            message = await receive()
+            got += len(message.get("body", b""))
+            if got > most:
+                raise HTTPException(413, reason)
+            return message
+
+        await self._app(scope, counted, send)
