@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
 import secrets
 import shutil
 import threading
@@ -20,7 +19,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from breastlabel.catalog.label_version import LabelVersion
+from breastlabel.catalog.label_version import LabelVersion, is_tag
 from breastlabel.errors import InvalidLabelError, StudiesError, UnknownNameError
 from breastlabel.imaging.atomic import fsync_folder, write_bytes_atomically
 
@@ -31,8 +30,6 @@ LABEL_SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".png")
 #: Where the versions lie, below the studies folder.
 VERSIONS_FOLDER = Path(".breastlabel") / "label-versions"
 _LABELS = Path("labels")
-# A tag is the name of a folder.
-_TAG = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
 def sha256_of(file: Path) -> str:
@@ -168,5 +165,5 @@ def _made_durably(folder: Path) -> Iterator[None]:
 
 
 def _check_tag(tag: str) -> None:
-    if not _TAG.fullmatch(tag):
+    if not is_tag(tag):
         raise InvalidLabelError("a label's tag must be a plain word such as final; got another; leave it out")

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from breastlabel.catalog.label_files import LABEL_SUFFIXES
+from breastlabel.catalog.label_version import is_tag
 
-__all__ = ["LABELS_ROOT", "is_tag", "label_entries", "label_tags"]
+__all__ = ["LABELS_ROOT", "label_entries", "label_tags"]
 
 #: Below it, one folder a tag.
 LABELS_ROOT = "labels"
-_TAG = re.compile(r"[A-Za-z0-9_-]{1,32}")
-
-
-def is_tag(name: str) -> bool:
-    """Whether a name can be a label's tag, and so a folder of labels."""
-    return _TAG.fullmatch(name) is not None
 
 
 def label_tags(studies: Path) -> list[str]:

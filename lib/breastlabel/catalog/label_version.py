@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -11,13 +12,24 @@ from sqlalchemy import RowMapping
 
 from breastlabel.catalog.tables import labels_table
 
-__all__ = ["DRAFT", "FINAL", "ORIGINAL", "REJECTED", "STATES", "LabelVersion", "shown_as", "version_columns"]
+__all__ = [
+    "DRAFT",
+    "FINAL",
+    "ORIGINAL",
+    "REJECTED",
+    "STATES",
+    "LabelVersion",
+    "is_tag",
+    "shown_as",
+    "version_columns",
+]
 
 DRAFT, FINAL, REJECTED = "draft", "final", "rejected"
 #: What a label version can be: in work, accepted, or taken back.
 STATES = (DRAFT, FINAL, REJECTED)
 #: The tag of what a model proposed; ``final`` and ``draft`` are tags as well as states.
 ORIGINAL = "original"
+_TAG = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,11 @@ class LabelVersion:
     @classmethod
     def from_row(cls, row: RowMapping | Mapping[str, Any]) -> LabelVersion:
         return cls(**{f.name: row[f.name] for f in fields(cls)})
+
+
+def is_tag(name: str) -> bool:
+    """Whether a name can be a label's tag, and so that of a folder of labels."""
+    return _TAG.fullmatch(name) is not None
 
 
 def shown_as(tag: str, state: str) -> str | None:

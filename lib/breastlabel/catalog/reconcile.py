@@ -22,9 +22,9 @@ from sqlalchemy import func, select
 from breastlabel.catalog.folder import last_label_id
 from breastlabel.catalog.label_effects import newest
 from breastlabel.catalog.label_files import VERSIONS_FOLDER, LabelFiles, sha256_of
-from breastlabel.catalog.label_folder import LABELS_ROOT, is_tag, label_entries, label_tags
+from breastlabel.catalog.label_folder import LABELS_ROOT, label_entries, label_tags
 from breastlabel.catalog.label_import import FoundLabel, import_labels, written_at
-from breastlabel.catalog.label_version import FINAL, LabelVersion
+from breastlabel.catalog.label_version import FINAL, LabelVersion, is_tag
 from breastlabel.catalog.tables import labels_table
 from breastlabel.imaging import image_stem
 from breastlabel.imaging.atomic import fsync_folder
