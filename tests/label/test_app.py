@@ -73,6 +73,17 @@ def test_a_mask_can_be_saved_as_a_proposal(app: BreastLabelApp) -> None:
     assert store.status()["completed"] == 0, "a proposal is no reading"
 
 
+def test_a_proposal_that_cannot_be_saved_leaves_no_file_behind(
+    app: BreastLabelApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    with pytest.raises(BadRequestError, match="tag must be a plain word"):
+        app.infer({"model": "ultrasound", "image": "a", "save_label": True, "label_tag": "../x"})
+    assert list(folder.iterdir()) == []
+
+
 def test_reserved_options_do_not_reach_a_task(app: BreastLabelApp) -> None:
     given = {"image": "a", "label": "/etc/passwd", "_id": 3, "superpixels": "on", "model": "ultrasound"}
     assert app.checked_options(given, image="a", model="ultrasound") == {"superpixels": "on"}

@@ -139,3 +139,17 @@ def test_all_labelled_images_are_listed_where_that_is_asked(client: TestClient, 
         assert list(listed["objects"]) == ["a"]
         assert listed["objects"]["a"]["labels"]["final"]["info"]["version"] == 1
     assert client.get("/datastore/?output=all&labelled=some").status_code == 422
+
+
+def test_who_may_only_ask_for_proposals_saves_no_reading(client: TestClient) -> None:
+    def ask(tag: str) -> Any:
+        params = json.dumps({"save_label": True, "label_tag": tag})
+        return client.post("/infer/ultrasound", params={"image": "a"}, data={"params": params})
+
+    for tag in ("final", "draft", "second"):
+        refused = ask(tag)
+        assert refused.status_code == 400
+        assert "PUT /datastore/label" in refused.json()["detail"]
+    assert history(client) == []
+    assert ask("original").status_code == 200
+    assert [v["tag"] for v in history(client)] == ["original"]

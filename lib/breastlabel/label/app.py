@@ -202,14 +202,17 @@ class BreastLabelApp(MONAILabelApp):
         image_id = str(request.get("image", ""))
         store = datastore or self.datastore()
         result = self.infer_file(str(request.get("model", "")), store.path(image_id), request)
-        result["params"]["image_id"] = image_id
+        file, params = Path(result["file"]), result["params"]
+        params["image_id"] = image_id
         if Options(request).flag("save_label", False):
-            params = result["params"]
             tag = Options(request).text("label_tag", ORIGINAL)
-            store.save_label(image_id, result["file"], tag, {"model": request["model"], "params": params})
+            try:
+                store.save_label(image_id, str(file), tag, {"model": request["model"], "params": params})
+            except BaseException:
+                file.unlink(missing_ok=True)
+                raise
             result |= {"label": image_id, "tag": tag}
         elif isinstance(self._infers[request["model"]], SegmentationTask):
-            file, params = Path(result["file"]), result["params"]
             keep_proposal(self.catalog, image_id, file, model=request["model"], params=params)
         return result
 

@@ -11,7 +11,9 @@ from fastapi import APIRouter, File, Form, UploadFile
 from fastapi.responses import JSONResponse, Response
 from requests_toolbelt import MultipartEncoder  # type: ignore[import-untyped]
 
+from breastlabel.label.datastore import ORIGINAL
 from breastlabel.label.errors import BadRequestError
+from breastlabel.label.options import Options
 from breastlabel.label.routes.roles import USER
 from breastlabel.label.routes.session import session_image
 from breastlabel.label.routes.uploads import json_object, received
@@ -45,6 +47,13 @@ def router(app: BreastLabelApp) -> APIRouter:
         output: ResultType = ResultType.ALL,
     ) -> Response:
         options = app.checked_options(json_object(params), image=image, model=model)
+        tag = Options(options).text("label_tag", ORIGINAL)
+        if Options(options).flag("save_label", False) and tag != ORIGINAL:
+            # Any user may ask for a proposal; what counts as a reading, only an annotator may save.
+            raise BadRequestError(
+                f"a model's mask is saved as '{ORIGINAL}'; another label_tag was asked for; leave it out, "
+                "and save a reading with PUT /datastore/label"
+            )
         if label is not None:
             raise BadRequestError("no model here starts from a label; one was sent; leave it out")
         if file is not None and file.filename:
