@@ -49,3 +49,9 @@ def test_names_are_short_and_printable() -> None:
     assert Caller().client_id({"client_id": "\n"}) == "unknown-local"
     assert len(Caller().author({"author": "x" * 1000}) or "") == 128
     assert Caller().author({}) is None
+
+
+def test_what_slicer_calls_itself_by_default_tells_nobody_apart() -> None:
+    asked = {"client_id": "user-xyz"}
+    assert Caller(user="anna").client_id(asked) == "unknown-anna"
+    assert Caller(host="10.0.0.7").client_id(asked) != Caller(host="10.0.0.8").client_id(asked)

@@ -11,12 +11,12 @@ from fastapi import Request, Security
 from monailabel.config import settings
 from monailabel.endpoints.user.auth import User, get_current_user
 
-from breastlabel.label.options import Options
+from breastlabel.label.options import Options, short_name
 
 __all__ = ["Caller", "caller", "identify"]
 
-#: A name is a label to tell annotators apart, not a place to store things.
-_LONGEST = 128
+#: What every 3D Slicer calls itself until somebody changes it in its settings.
+_SLICERS_DEFAULT = "user-xyz"
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,18 @@ class Caller:
         """The annotator: the login's user; without a login, whom the client names as ``author``."""
         if self.user is not None:
             return self.user
-        return _short(Options(options).text("author"))
+        return Options(options).name("author")
 
     def client_id(self, options: Mapping[str, Any] | None = None) -> str:
         """The client program's own id (Slicer's *Client ID*); without one, a stable stand-in.
 
-        Two people who send no id and come from one machine cannot be told apart, and share a lease.
+        Slicer's default id counts as none, for it tells nobody apart. Two people who send no id, without a
+        login and from one machine, cannot be told apart either, and share a lease.
         """
-        stand_in = f"unknown-{self.user or self.host or 'local'}"
-        return _short(Options(options).text("client_id")) or stand_in
+        said = Options(options).name("client_id")
+        if said is None or said == _SLICERS_DEFAULT:
+            return f"unknown-{self.user or self.host or 'local'}"
+        return said
 
 
 _NOBODY = Caller()
@@ -62,10 +65,4 @@ async def identify(request: Request, user: User = Security(get_current_user)) ->
     coroutine: what a plain function sets would be seen in its own worker thread only.
     """
     name = user.username if settings.MONAI_LABEL_AUTH_ENABLE else None
-    _CALLER.set(Caller(user=_short(name), host=request.client.host if request.client else None))
-
-
-def _short(text: str | None) -> str | None:
-    # Neither database nor log can hold control characters, PostgreSQL no NUL at all.
-    plain = "".join(c for c in text or "" if c.isprintable()).strip()[:_LONGEST]
-    return plain or None
+    _CALLER.set(Caller(user=short_name(name), host=request.client.host if request.client else None))

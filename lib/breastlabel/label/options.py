@@ -9,10 +9,12 @@ from typing import Any
 from breastlabel.errors import UnknownNameError
 from breastlabel.label.errors import BadRequestError
 
-__all__ = ["DEVICES", "Options"]
+__all__ = ["DEVICES", "Options", "short_name"]
 
 #: What viewers are offered as ``device``.
 DEVICES = ("auto", "cpu", "cuda")
+#: A name is there to tell people and programs apart, not a place to store things.
+_LONGEST = 128
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0", "")
 
 
@@ -36,6 +38,10 @@ class Options:
         """A string; empty counts as not given."""
         value = self._get(name)
         return default if value is None or value == "" else str(value)
+
+    def name(self, name: str) -> str | None:
+        """`text` as `short_name`."""
+        return short_name(self.text(name))
 
     def choice(self, name: str, valid: Collection[str], default: str) -> str:
         """One of the valid names.
@@ -111,3 +117,10 @@ class Options:
         if not low <= number <= high:
             raise BadRequestError(f"{name} must be a number from {low:g} to {high:g}; got '{value}'")
         return number
+
+
+def short_name(text: str | None) -> str | None:
+    """What is printable of a name, at most 128 characters; None where nothing is left."""
+    # Neither database nor log can hold control characters, PostgreSQL no NUL at all.
+    plain = "".join(c for c in text or "" if c.isprintable()).strip()[:_LONGEST]
+    return plain or None
