@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from breastlabel.catalog import Catalog, LabelVersion
+from breastlabel.datasets import class_of_mask
 from breastlabel.errors import BreastLabelError
-from breastlabel.imaging import LesionClass, image_stem, read_mask
+from breastlabel.imaging import image_stem, read_mask
 
 __all__ = ["keep_proposal"]
 
@@ -48,7 +47,7 @@ def keep_proposal(
             data,
             suffix=file.name[len(image_stem(file)) :],
             tag=_ORIGINAL,
-            label=LesionClass(int(np.max(mask))).label,
+            label=class_of_mask(mask).label,
             model=model,
             model_version=None if version is None else str(version),
             info={"model": model, "params": dict(params)},
