@@ -380,6 +380,52 @@ def test_the_dataset_holds_images_labels_and_what_is_known(store: StudiesDatasto
     assert known["labels"]["a"]["label"] == "malignant"
 
 
+def test_images_that_are_gone_or_kept_out_are_not_handed_on(
+    store: StudiesDatastore, studies: Path, drawn: Path
+) -> None:
+    for image in "abc":
+        save(store, drawn, image)
+    (studies / "a.png").unlink()
+    store.catalog.exclude("b", "duplicate")
+    path = Path(store.get_dataset_archive(1))
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["image/b.png", "label/b.nii.gz", "metadata.json"]
+    path.unlink()
+    store.refresh()
+    assert [Path(entry["image"]).name for entry in store.datalist()] == ["c.png"]
+    (entry,) = store.datalist(full_path=False)
+    assert (studies / entry["label"]).is_file()
+
+
+def test_an_id_longer_than_any_file_name_is_unknown(store: StudiesDatastore, studies: Path) -> None:
+    with pytest.raises(NotFoundError, match="is none"):
+        store.path("x" * 300)
+    with pytest.raises(BadRequestError, match="at most 200 bytes"):
+        store.add_image("x" * 300, str(studies / "a.png"), {})
+
+
+def test_what_a_database_cannot_hold_is_left_out_of_a_models_name(
+    store: StudiesDatastore, drawn: Path
+) -> None:
+    save(store, drawn, model="unet\0", model_version="1\ud800")
+    version = store.label("a", "final")
+    assert (version.model, version.model_version) == ("unet", "1")
+
+
+def test_what_viewers_load_is_made_again_when_the_image_changes(
+    store: StudiesDatastore, studies: Path
+) -> None:
+    before = store.served.file("a", studies / "a.png")
+    (before.parent / ".other.nrrd.part").write_bytes(b"another server is writing")
+    other = store.served.file("b", studies / "b.png")
+    os.utime(studies / "a.png", (1, 1))
+    after = store.served.file("a", studies / "a.png")
+    assert after.is_file()
+    assert not before.exists()
+    assert other.parent != after.parent, "only the image's own files are looked at"
+    assert len(list(after.parent.iterdir())) == 2
+
+
 def test_a_datastore_has_a_name(another: Open) -> None:
     store = another()
     assert (store.name(), store.description()) == ("breastlabel", "")

@@ -2,53 +2,39 @@
 
 from __future__ import annotations
 
-import gzip
 import io
-import json
 import os
-import re
-import tempfile
 import threading
 import time
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
+from monailabel.interfaces.datastore import Datastore
 
 from breastlabel.catalog import Catalog, ImageRecord, LabelVersion, sync_folder
 from breastlabel.catalog.folder import take_in
+from breastlabel.catalog.label_version import FINAL, ORIGINAL, is_tag
 from breastlabel.catalog.listing import image_ids, listed_images, waiting_ids
 from breastlabel.catalog.models import FILE_MISSING, is_plain_name
 from breastlabel.catalog.unreadable import UNREADABLE, keep_out
-from breastlabel.datasets import class_of_mask
 from breastlabel.errors import NotFoundError
-from breastlabel.imaging import IMAGE_SUFFIXES, Geometry, LabelArray, image_stem, read_image
+from breastlabel.imaging import IMAGE_SUFFIXES, image_stem, read_image
 from breastlabel.imaging.atomic import write_bytes_atomically
 from breastlabel.imaging.stamps import stamp_of
-from breastlabel.imaging.volumes import nifti_bytes
 from breastlabel.label.caller import caller
-from breastlabel.label.described import label_info, label_name, listed_object
+from breastlabel.label.dataset_export import dataset_archive, training_list
+from breastlabel.label.described import label_info, listed_object
 from breastlabel.label.errors import BadRequestError, ConflictError
-from breastlabel.label.infer import plain
-from breastlabel.label.options import Options
-from breastlabel.label.segments import read_segments
+from breastlabel.label.saving import free_notes, save_label_map
 from breastlabel.label.served import ServedImages
 from breastlabel.label.unreadable import UnreadableImages
 from breastlabel.training.registry import site_folder
 
 __all__ = ["FINAL", "ORIGINAL", "RECENT", "StudiesDatastore"]
 
-FINAL, ORIGINAL = DefaultLabelTag.FINAL.value, DefaultLabelTag.ORIGINAL.value
-
-# What the datastore itself says of an image or label; a client cannot set it.
-_OWN_KEYS = ("name", "path", "ts", "checksum", "id")
-# A tag is the name of a folder.
-_TAG = re.compile(r"[A-Za-z0-9_-]{1,32}")
-# What a version has fields of its own for.
-_FIELDS = ("author", "client_id", "model", "model_version", "seconds_spent", "label_info")
-_WEEK = 7 * 24 * 3600.0
+#: File names have at most 255 bytes, and those of labels add to the id.
+_LONGEST_ID = 200
 _NAME, _DESCRIPTION = "datastore-name", "datastore-description"
 #: Labels that `StudiesDatastore.json` goes back to: some kB each, in an answer often asked for.
 RECENT = 100
@@ -102,12 +88,13 @@ class StudiesDatastore(Datastore):
                     return self.catalog.image(image_id)
         raise NotFoundError(
             f"an image of the studies folder is required; '{str(image_id)[:80]}' is none; "
-            "GET /activelearning or the folder itself says which there are"
+            "an image's id is its file's name without the suffix"
         )
 
     def _lying_there(self, image_id: str) -> str | None:
         names = (f"{image_id}{suffix}" for suffix in IMAGE_SUFFIXES)
-        return next((name for name in names if (self.studies / name).is_file()), None)
+        # Unlike `Path.is_file`, this answers for a name that is too long for any file, too.
+        return next((name for name in names if os.path.isfile(self.studies / name)), None)
 
     def label(self, image_id: str, tag: str, version: int | None = None) -> LabelVersion:
         """The current label of a tag, or one version of any tag.
@@ -116,7 +103,7 @@ class StudiesDatastore(Datastore):
             NotFoundError: there is none.
         """
         found = None
-        if is_plain_name(image_id) and _TAG.fullmatch(tag):
+        if is_plain_name(image_id) and is_tag(tag):
             if version is not None:
                 return self.catalog.labels.get(image_id, version)
             found = self.catalog.labels.current(image_id, tag)
@@ -225,45 +212,12 @@ class StudiesDatastore(Datastore):
         }
 
     def datalist(self, full_path: bool = True) -> list[dict[str, Any]]:
-        """``image`` and ``label``: the paths of every image with a final label, for training."""
-        base = self.studies if full_path else Path()
-        files = {record.image_id: record.file for record in self.catalog.images()}
-        labels = self.catalog.labels.current_many(FINAL)
-        return [
-            {"image": str(base / files[i]), "label": str(base / self._relative(labels[i]))}
-            for i in sorted(labels)
-        ]
-
-    def _relative(self, version: LabelVersion) -> Path:
-        return self.catalog.labels.path(version).relative_to(self.studies)
+        """``image`` and ``label``: paths for training; see `training_list`."""
+        return [dict(entry) for entry in training_list(self.catalog, self.studies if full_path else Path())]
 
     def get_dataset_archive(self, limit_cases: int | None = None) -> str:
-        """Labelled images, their labels and what is known of them, as a temporary ZIP file.
-
-        Returns:
-            Its path; the caller removes it.
-        """
-        labels = self.catalog.labels.current_many(FINAL)
-        chosen = sorted(labels)[: limit_cases or None]
-        with tempfile.NamedTemporaryFile(prefix="breastlabel-", suffix=".zip", delete=False) as file:
-            path = Path(file.name)
-        try:
-            # Images and labels are compressed already.
-            with zipfile.ZipFile(path, "w") as archive:
-                for image_id in chosen:
-                    image = self.path(image_id)
-                    archive.write(image, f"image/{image.name}")
-                    archive.write(
-                        self.catalog.labels.path(labels[image_id]), f"label/{label_name(labels[image_id])}"
-                    )
-                known = {image_id: label_info(labels[image_id]) for image_id in chosen}
-                archive.writestr(
-                    "metadata.json", json.dumps({"name": self.name(), "labels": known}, default=str)
-                )
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        return str(path)
+        """A temporary ZIP file, which the caller removes; see `dataset_archive`."""
+        return str(dataset_archive(self.catalog, name=self.name(), limit=limit_cases))
 
     def name(self) -> str:
         """A name for people."""
@@ -308,33 +262,13 @@ class StudiesDatastore(Datastore):
             BadRequestError: the tag is no plain word, or a field is of the wrong type.
             InvalidLabelError: another size, unknown segments or unnamed values; nothing is stored.
         """
-        if not _TAG.fullmatch(tag):
-            raise BadRequestError(
-                "a label's tag must be a plain word such as final; got another; leave it out"
-            )
-        info = dict(info or {})
-        image = read_image(self.path(image_id))
-        mask = read_segments(file, shape=image.shape, label_info=info.get("label_info"))
-        options = Options(info)
-        return self.catalog.labels.save(
-            image_id,
-            _nifti(mask, image.geometry),
-            tag=tag,
-            label=class_of_mask(mask).label,
-            author=caller().author(info),
-            # A proposal is no reading: it says nothing of how long a reader had the image.
-            client_id=None if tag == ORIGINAL else caller().client_id(info),
-            model=options.text("model"),
-            model_version=_model_version(info),
-            seconds_spent=options.number("seconds_spent", low=0, high=_WEEK),
-            info={k: v for k, v in plain(info).items() if k not in (*_OWN_KEYS, *_FIELDS)},
-        )
+        return save_label_map(self.catalog, image_id, self.path(image_id), file, tag, info or {})
 
     def add_image(self, image_id: str, image_filename: str, image_info: Mapping[str, Any]) -> str:
         """Copy a new image into the folder.
 
         Raises:
-            BadRequestError: the id is no plain name, or the file's type is unknown.
+            BadRequestError: the id is no plain name or too long, or the file's type is unknown.
             ConflictError: there is an image of that id.
             InvalidImageError: the file cannot be read as one breast image.
         """
@@ -344,6 +278,10 @@ class StudiesDatastore(Datastore):
         if not is_plain_name(image_id) or image_stem(image_id) != image_id:
             raise BadRequestError(
                 "an image id must be a plain name without a suffix; got another; rename the image"
+            )
+        if len(image_id.encode()) > _LONGEST_ID:
+            raise BadRequestError(
+                f"an image id of at most {_LONGEST_ID} bytes is required; got a longer one; rename the image"
             )
         if not suffix:
             raise BadRequestError(
@@ -360,7 +298,7 @@ class StudiesDatastore(Datastore):
             # One of this id was here before, in a file of another kind.
             excluded = None if record.excluded == FILE_MISSING else record.excluded
             self.catalog.update_image(image_id, file=f"{image_id}{suffix}", excluded=excluded)
-        self.catalog.update_image_info(image_id, {**_free(image_info), "ts": int(time.time())})
+        self.catalog.update_image_info(image_id, {**free_notes(image_info or {}), "ts": int(time.time())})
         return image_id
 
     def _is_taken(self, image_id: str) -> bool:
@@ -407,12 +345,12 @@ class StudiesDatastore(Datastore):
     def update_image_info(self, image_id: str, info: Mapping[str, Any]) -> None:
         """Note something on an image."""
         self._record(image_id)
-        self.catalog.update_image_info(image_id, _free(info))
+        self.catalog.update_image_info(image_id, free_notes(info))
 
     def update_label_info(self, label_id: str, label_tag: str, info: Mapping[str, Any]) -> None:
         """Note something on a label."""
         self.label(label_id, label_tag)
-        self.catalog.labels.update_info(label_id, label_tag, _free(info))
+        self.catalog.labels.update_info(label_id, label_tag, free_notes(info))
 
     def take_back(self, image_id: str, client_id: str, reason: Exception) -> None:
         """End a client's lease on an image that it cannot be shown, and keep the image from all others.
@@ -435,19 +373,3 @@ class StudiesDatastore(Datastore):
 
 def _who(info: Mapping[str, Any]) -> dict[str, str | None]:
     return {"author": caller().author(info), "client_id": caller().client_id(info)}
-
-
-def _nifti(mask: LabelArray, geometry: Geometry) -> bytes:
-    # At level 1 a label map is a little larger than at 9, and packed ten times as fast.
-    return gzip.compress(nifti_bytes(mask, geometry, compress=False), compresslevel=1, mtime=0)
-
-
-def _model_version(info: Mapping[str, Any]) -> str | None:
-    """As a client says it, or as inference said it to the client."""
-    params = info.get("params")
-    said = Options(params if isinstance(params, Mapping) else {}).text("checkpoint_version")
-    return Options(info).text("model_version") or Options(info).text("checkpoint_version") or said
-
-
-def _free(info: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {k: v for k, v in plain(info or {}).items() if k not in _OWN_KEYS}

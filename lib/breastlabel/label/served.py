@@ -43,12 +43,17 @@ class ServedImages:
             read_image(source)
             return source
         state = source.stat()
-        cached = self._cache / f"{image_id}.{state.st_mtime_ns}-{state.st_size}.nrrd"
+        # A folder an image, so that looking for what is outdated takes no longer where there are many.
+        cached = self._cache / image_id / f"{state.st_mtime_ns}-{state.st_size}.nrrd"
         with self._lock:
             if not cached.is_file():
                 image = read_image(source)
                 write_image(cached, _compact(image.pixels), geometry=image.geometry)
-                self._drop_older(image_id, cached)
+                for other in cached.parent.iterdir():
+                    # What starts with a dot another server is just writing.
+                    if other != cached and not other.name.startswith("."):
+                        with contextlib.suppress(OSError):
+                            other.unlink()
         return cached
 
     def name(self, image_id: str, source: Path) -> str:
@@ -67,13 +72,6 @@ class ServedImages:
         if key not in self._checksums:
             self._checksums[key] = hashlib.sha256(path.read_bytes()).hexdigest()
         return f"SHA256:{self._checksums[key]}"
-
-    def _drop_older(self, image_id: str, newest: Path) -> None:
-        for other in self._cache.iterdir():
-            stem, _, fingerprint = image_stem(other).rpartition(".")
-            if stem == image_id and fingerprint and other != newest:
-                with contextlib.suppress(OSError):
-                    other.unlink()
 
 
 def _suffix(path: Path) -> str:

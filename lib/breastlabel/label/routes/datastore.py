@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, File, Form, UploadFile
+from fastapi import APIRouter, File, Form, Query, UploadFile
 from fastapi.responses import FileResponse, Response
 from starlette.background import BackgroundTask
 
@@ -103,7 +103,7 @@ def router(app: BreastLabelApp) -> APIRouter:
         store.update_image_info(image, json_object(info, "info"))
 
     @routes.get("/dataset", summary="All labelled images and their labels as ZIP", dependencies=ANNOTATOR)
-    def dataset(limit_cases: int | None = None) -> FileResponse:
+    def dataset(limit_cases: Annotated[int | None, Query(ge=0)] = None) -> FileResponse:
         if not store.get_labeled_images():
             raise NotFoundError("at least one labelled image is required; there is none; save a label first")
         path = Path(store.get_dataset_archive(limit_cases))
