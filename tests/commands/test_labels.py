@@ -199,6 +199,14 @@ def test_an_earlier_export_is_replaced_whole(run, tmp_path):
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith((".", "out."))] == []
 
 
+def test_a_consensus_is_made_of_labels_as_they_were_saved(run, studies, tmp_path):
+    with Catalog.open(studies) as catalog:
+        catalog.labels.path(catalog.labels.get("a", 2)).write_bytes(stored(disc(1)))
+    code, _, err = run("export", "--output", str(tmp_path / "out"), "--consensus", "majority")
+    assert code == 1
+    assert err.splitlines()[0] == "breastlabel: a: the file of version 2 is not as it was saved"
+
+
 def test_a_damaged_label_is_skipped_and_named(run, studies, tmp_path):
     with Catalog.open(studies) as catalog:
         catalog.labels.path(catalog.labels.get("a", 3)).write_bytes(b"changed by hand")

@@ -145,18 +145,13 @@ class _Export:
 
     def add(self, version: LabelVersion, *, nested: bool) -> None:
         """Copy one version, or write it anew in the format asked for."""
-        source = self._catalog.labels.path(version)
-        if not source.is_file():
-            raise NotFoundError(f"the file of version {version.version} is gone")
-        data = source.read_bytes()
-        if hashlib.sha256(data).hexdigest() != version.sha256:
-            raise InvalidLabelError(f"the file of version {version.version} is not as it was saved")
+        source = self._checked(version)
         stored = source.name[len(image_stem(source)) :]
         name = f"{version.image_id}/{version.version}-{version.tag}" if nested else version.image_id
         target = self._place(version.image_id, name, self._suffix or stored)
         if target.name.endswith(stored):
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
+            shutil.copyfile(source, target)
         else:
             self._write(target, read_mask(source), version.image_id)
         same = {f.name for f in fields(ExportedLabel)} & {f.name for f in fields(LabelVersion)}
@@ -168,7 +163,7 @@ class _Export:
         from breastlabel.datasets.loading import class_of_mask
         from breastlabel.evaluation.consensus import majority, staple
 
-        masks = [read_mask(self._catalog.labels.path(v)) for v in readings.values()]
+        masks = [read_mask(self._checked(v)) for v in readings.values()]
         performance = None
         if method == "staple":
             found = staple(masks)
@@ -185,6 +180,15 @@ class _Export:
             readers={reader: v.version for reader, v in readings.items()},
             performance=performance,
         )
+
+    def _checked(self, version: LabelVersion) -> Path:
+        """The version's file, which is as it was saved."""
+        source = self._catalog.labels.path(version)
+        if not source.is_file():
+            raise NotFoundError(f"the file of version {version.version} is gone")
+        if hashlib.sha256(source.read_bytes()).hexdigest() != version.sha256:
+            raise InvalidLabelError(f"the file of version {version.version} is not as it was saved")
+        return source
 
     def _place(self, image_id: str, name: str, suffix: str) -> Path:
         folder = self._folder / _MASKS
