@@ -41,7 +41,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class CancelledError(BaseException):
     """The work was asked to end.
 
-    No `Exception`, so that code which goes on after any failure of some helper does not go on after this.
+    No `Exception`, so that code which goes on after any failure of a part does not go on after this.
     """
 
 
