@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from breastlabel.errors import NotFoundError, StudiesError, UnknownNameError
-from breastlabel.label.app import BreastLabelApp, selected_models
+from breastlabel.errors import InvalidImageError, NotFoundError, StudiesError, UnknownNameError
+from breastlabel.label.app import BreastLabelApp
 from breastlabel.label.errors import BadRequestError
 from breastlabel.label.logs import configure_logging
+from breastlabel.label.systems import selected_models
 
 from .conftest import APP, FakeModel
 
@@ -99,6 +100,17 @@ def test_next_sample_passes_unreadable_images_over(app: BreastLabelApp, studies:
     assert sample["id"] == "b"
     assert set(sample["unreadable"]) == {"a"}
     assert "unreadable" not in app.next_sample({"strategy": "first"})
+
+
+def test_a_folder_of_damaged_images_does_not_hold_a_request_up_for_ever(
+    app: BreastLabelApp, studies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "ab":
+        (studies / f"{name}.png").write_bytes(b"no image")
+    monkeypatch.setattr("breastlabel.label.next_sample.MOST_UNREADABLE", 2)
+    with pytest.raises(InvalidImageError, match="2 in a row cannot; check the folder"):
+        app.next_sample({"strategy": "first"})
+    assert app.next_sample({"strategy": "first"})["id"] == "c"
 
 
 def test_next_sample_is_empty_where_every_image_is_labelled(app: BreastLabelApp, tmp_path: Path) -> None:

@@ -18,12 +18,8 @@ from breastlabel.catalog import Catalog
 from breastlabel.catalog.watch import FolderWatcher
 from breastlabel.errors import (
     BreastLabelError,
-    InvalidImageError,
-    NotFoundError,
     StudiesError,
-    UnknownNameError,
 )
-from breastlabel.imaging import Modality
 from breastlabel.label.auto_scoring import AutoScoring
 from breastlabel.label.batch import BatchInference
 from breastlabel.label.caller import caller
@@ -35,28 +31,21 @@ from breastlabel.label.gate import InferenceGate
 from breastlabel.label.infer import SegmentationTask
 from breastlabel.label.jobs import BackgroundJobs
 from breastlabel.label.logs import configure_logging
+from breastlabel.label.next_sample import next_sample
 from breastlabel.label.options import Options
 from breastlabel.label.predictors import ChampionPredictors
 from breastlabel.label.proposals import keep_proposal
 from breastlabel.label.scoring import create_scoring_methods, scoring_job
 from breastlabel.label.segments import LABELS
 from breastlabel.label.strategies import DEFAULT_STRATEGY, create_strategies, lease_seconds
+from breastlabel.label.systems import MODELS, selected_models
 from breastlabel.label.train import Trainer
-from breastlabel.training.presets import MODALITIES
 from breastlabel.training.registry import ModelRegistry, site_folder
 
-__all__ = ["MODELS", "BreastLabelApp", "selected_models"]
+__all__ = ["BreastLabelApp"]
 
 logger = logging.getLogger(__name__)
 
-#: The systems that can be served, and what they analyse.
-MODELS: dict[str, tuple[Modality, str]] = {
-    "ultrasound": (
-        MODALITIES["ultrasound"],
-        "Breast ultrasound: outlines the lesion and paints it as benign or malignant. "
-        "For research; not a medical device",
-    ),
-}
 #: In a request, these name what is analysed. Only the query may: not an option among others.
 _RESERVED = ("image", "model", "session", "label", "description")
 
@@ -224,35 +213,13 @@ class BreastLabelApp(MONAILabelApp):
         return {"file": file, "label": file, "tag": ORIGINAL, "params": params}
 
     def next_sample(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The image that a strategy gives on lease, with what a viewer needs to load it.
-
-        Images whose file is gone or cannot be read are passed over, and named in ``unreadable``.
-
-        Returns:
-            Empty where no image waits: Slicer then says that there are none.
+        """The image that the request's ``strategy`` gives on lease; see `next_sample`.
 
         Raises:
             NotFoundError: unknown strategy.
         """
         strategy = named("strategy", str(request.get("strategy") or DEFAULT_STRATEGY), self._strategies)
-        store, unreadable = self.datastore(), {}
-        store.unreadable.look_again()
-        while chosen := strategy(dict(request), store):
-            image_id = chosen["id"]
-            try:
-                info = store.get_image_info(image_id)
-                checksum = store.served.checksum(image_id, store.path(image_id))
-            except (InvalidImageError, NotFoundError) as error:
-                store.take_back(image_id, chosen["lease"]["client_id"], error)
-                unreadable[image_id] = str(error)
-                continue
-            return {
-                **info,
-                **chosen,
-                "checksum": checksum,
-                **({"unreadable": unreadable} if unreadable else {}),
-            }
-        return {}
+        return next_sample(strategy, request, self.datastore())
 
     def train(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Train and wait for the end."""
@@ -317,21 +284,6 @@ class BreastLabelApp(MONAILabelApp):
 
     def _download_dcmqi_tools(self) -> None:
         """Nothing is fetched: the tools come with the environment (`_put_tools_on_path`)."""
-
-
-def selected_models(names: str | None) -> list[str]:
-    """The models of ``--conf models a,b``; all where it is not given.
-
-    Raises:
-        UnknownNameError: one is unknown; the message lists the valid ones.
-    """
-    chosen = [name.strip() for name in (names or "").split(",") if name.strip()] or ["all"]
-    if "all" in chosen:
-        return list(MODELS)
-    for name in chosen:
-        if name not in MODELS:
-            raise UnknownNameError("models", name, [*MODELS, "all"])
-    return list(dict.fromkeys(chosen))
 
 
 def _put_tools_on_path() -> None:
