@@ -75,6 +75,11 @@ class SampledNetworks:
     is common to all, and what is said of an image does not depend on its batch (consistent dropout: Kirsch,
     van Amersfoort and Gal, BatchBALD, NeurIPS 2019, section 4).
 
+    With few draws in common, chance would decide which channels are ever dropped. So the T draws of a channel
+    are spread evenly over their range (Latin hypercube sampling: McKay, Beckman and Conover, Technometrics
+    1979): each draw by itself is as `stochastic_passes` draws it, and each channel is dropped as often as any
+    other.
+
     The dropout layers are those of `stochastic_passes`, each drops with the same odds, and here too only what
     lies behind the first of them is repeated.
 
@@ -139,8 +144,14 @@ class SampledNetworks:
         if mask is None:
             share = float(layer.p)  # type: ignore[arg-type]
             generator = torch.Generator().manual_seed(self._seed * len(self._layers) + place)
-            kept = torch.rand((self._passes, *shape), generator=generator) >= share
+            kept = _spread_uniform(self._passes, shape, generator) >= share
             mask = kept.float() / (1.0 - share if share < 1.0 else 1.0)
             mask = mask.reshape(self._passes, 1, *shape, *(1,) * (output.ndim - 1 - len(shape)))
             self._masks[place, shape] = mask = mask.to(output.device, output.dtype)
         return mask
+
+
+def _spread_uniform(draws: int, shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """(draws, *shape) in [0, 1): uniform each, and one in each of ``draws`` equal parts of the range."""
+    places = torch.rand((draws, *shape), generator=generator).argsort(0).argsort(0)
+    return (places + torch.rand((draws, *shape), generator=generator)) / draws
