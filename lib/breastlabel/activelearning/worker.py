@@ -10,7 +10,6 @@ has not seen.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -22,7 +21,7 @@ from breastlabel.jobs.resources import limit_torch
 __all__ = ["main", "run_job"]
 
 #: With the 0.6 of a training, a fifth of the GPU's memory is left to inference.
-_GPU_SHARE = "0.2"
+_GPU_SHARE = 0.2
 
 
 def run_job(job: Path) -> int:
@@ -35,8 +34,7 @@ def _score(asked: dict[str, Any], status: Status) -> str:
     from breastlabel.activelearning.scoring import score_studies
 
     # A batch of images needs little, and a training may run beside this.
-    os.environ.setdefault("BREASTLABEL_GPU_SHARE", _GPU_SHARE)
-    limit_torch(device=asked.get("device"))
+    limit_torch(device=asked.get("device"), share=_GPU_SHARE)
     options = {
         name: asked[name] for name in ("methods", "passes", "device", "batch", "limit") if asked.get(name)
     }

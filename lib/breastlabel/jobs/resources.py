@@ -51,13 +51,13 @@ def yield_to_requests() -> int:
     return threads
 
 
-def gpu_share() -> float:
-    """The share of a GPU's memory that background work may take: ``BREASTLABEL_GPU_SHARE``, else 0.6.
+def gpu_share(default: float = _GPU_SHARE) -> float:
+    """The share of a GPU's memory that background work may take: ``BREASTLABEL_GPU_SHARE``, else the default.
 
     Raises:
         ResourceError: it is no number above 0 and up to 1.
     """
-    text = os.environ.get("BREASTLABEL_GPU_SHARE", "").strip() or str(_GPU_SHARE)
+    text = os.environ.get("BREASTLABEL_GPU_SHARE", "").strip() or str(default)
     try:
         share = float(text)
     except ValueError:
@@ -69,7 +69,7 @@ def gpu_share() -> float:
     return share
 
 
-def limit_torch(*, device: str | None = None) -> None:
+def limit_torch(*, device: str | None = None, share: float = _GPU_SHARE) -> None:
     """Keep torch in this process to the threads of `yield_to_requests` and to its share of the GPU's memory.
 
     What is beyond the share raises torch's out-of-memory error in this process, and the server beside it
@@ -78,6 +78,7 @@ def limit_torch(*, device: str | None = None) -> None:
 
     Args:
         device: ``cpu`` does not wake the GPU; None or ``cuda`` limits every GPU there is.
+        share: of a GPU's memory, unless ``BREASTLABEL_GPU_SHARE`` says another.
 
     Raises:
         ResourceError: the share is none.
@@ -86,7 +87,7 @@ def limit_torch(*, device: str | None = None) -> None:
 
     with contextlib.suppress(KeyError, ValueError):
         torch.set_num_threads(max(1, int(os.environ["OMP_NUM_THREADS"])))
-    share = gpu_share()
+    share = gpu_share(share)
     if device == "cpu" or not torch.cuda.is_available():
         return
     for index in range(torch.cuda.device_count()):
