@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -142,10 +143,11 @@ def test_the_order_is_that_of_naive_passes(tmp_path, decoder_dropout):
             masks, level=predictor.mask_threshold
         )
 
-    for mine, one, other in zip(ours, naive(1), naive(2), strict=True):
-        agreement = spearmanr(one, other).statistic
-        assert agreement > 0.3, "the naive scores must tell the images apart"
-        assert np.mean([spearmanr(mine, naive).statistic for naive in (one, other)]) >= agreement - 0.05
+    # Three, because the agreement of a single pair is itself a matter of luck.
+    for mine, *theirs in zip(ours, naive(1), naive(2), naive(3), strict=True):
+        among = np.mean([spearmanr(one, other).statistic for one, other in combinations(theirs, 2)])
+        assert among > 0.3, "the naive scores must tell the images apart"
+        assert np.mean([spearmanr(mine, one).statistic for one in theirs]) >= among - 0.05
 
 
 def test_a_scoring_that_was_stopped_goes_on_where_it_was(catalog, monkeypatch):
