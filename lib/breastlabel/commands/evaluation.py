@@ -14,6 +14,7 @@ from breastlabel.commands.options import (
     Json,
     Model,
     NewOutput,
+    Size,
     Studies,
     check_device,
     checkpoint_folder,
@@ -88,12 +89,7 @@ def ablate(
         int | None,
         typer.Option("--epochs", min=1, help="At most this many; else the preset's.", show_default=False),
     ] = None,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            "--size", metavar="N", min=32, help="Rows and columns of the prepared images.", show_default=False
-        ),
-    ] = None,
+    size: Size = None,
     preset: Annotated[
         str, typer.Option("--preset", help="What all rows have in common: paper, default or tiny.")
     ] = "paper",

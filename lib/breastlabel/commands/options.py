@@ -20,6 +20,7 @@ __all__ = [
     "Json",
     "Model",
     "NewOutput",
+    "Size",
     "Studies",
     "check_device",
     "checkpoint_folder",
@@ -68,6 +69,12 @@ Device = Annotated[
         help="Where to compute; else the GPU if there is one.",
         callback=_device,
         show_default=False,
+    ),
+]
+Size = Annotated[
+    int | None,
+    typer.Option(
+        "--size", metavar="N", min=32, help="Rows and columns of the prepared images.", show_default=False
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text.")]

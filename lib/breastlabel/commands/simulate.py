@@ -12,6 +12,7 @@ from breastlabel.commands.options import (
     Json,
     Model,
     NewOutput,
+    Size,
     Studies,
     check_device,
     require_studies,
@@ -65,12 +66,7 @@ def simulate(
             show_default=False,
         ),
     ] = None,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            "--size", metavar="N", min=32, help="Rows and columns of the prepared images.", show_default=False
-        ),
-    ] = None,
+    size: Size = None,
     preset: Annotated[
         str, typer.Option("--preset", help="What is trained: small, tiny, default or paper.")
     ] = "small",
