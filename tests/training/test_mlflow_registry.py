@@ -187,7 +187,7 @@ def test_a_kill_while_the_store_is_made_leaves_none_of_it(tmp_path: Path) -> Non
     program += "open_client(pathlib.Path(sys.argv[1]))"
     maker = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], env=environment)
     end = time.monotonic() + 60
-    while not any(p.stat().st_size for p in tmp_path.glob(".mlflow.sqlite3.*")):
+    while not any(p.stat().st_size for p in tmp_path.glob(".mlflow.sqlite3.*.part")):
         assert time.monotonic() < end
         time.sleep(0.01)
     maker.send_signal(signal.SIGKILL)
