@@ -151,6 +151,28 @@ def test_nibabels_two_dimensional_file_is_read_in_index_order(tmp_path: Path, gr
     assert image.spacing == (0.2, 0.1)
 
 
+@pytest.mark.parametrize("endianness", ["<", ">"])
+def test_nifti_2_is_read_with_its_scaling(tmp_path: Path, endianness: str) -> None:
+    header = nibabel.Nifti2Header(endianness=endianness)
+    header.set_data_dtype(np.int16)
+    stored = nibabel.Nifti2Image(np.array([[1, 3], [5, 7], [9, 11]]), np.diag([0.1, 0.2, 1, 1]), header)
+    stored.header.set_slope_inter(2, 1)
+    nibabel.save(stored, tmp_path / "a.nii.gz")
+    image = read_image(tmp_path / "a.nii.gz")
+    assert image.pixels.tolist() == [[3, 11, 19], [7, 15, 23]]
+    assert image.spacing == (0.2, 0.1)
+
+
+def test_nibabel_finds_the_space_of_what_was_written(tmp_path: Path, grey: np.ndarray) -> None:
+    turned = Geometry((0.1, 0.2, 3.0), (4.0, 5.0, 6.0), (0.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0))
+    write_image(tmp_path / "a.nii", grey, geometry=turned)
+    found = nibabel.load(tmp_path / "a.nii")
+    # Columns run along patient y, rows against x, in LPS; NIfTI's x and y point the other way.
+    expected = [[0, -0.2, 0, -4], [0.1, 0, 0, -5], [0, 0, 3, 6], [0, 0, 0, 1]]
+    np.testing.assert_allclose(found.get_sform(), np.array(expected) * 1.0, atol=1e-6)
+    np.testing.assert_allclose(found.get_qform(), found.get_sform(), atol=1e-6)
+
+
 def test_nifti_in_metres_is_given_in_millimetres(tmp_path: Path, grey: np.ndarray) -> None:
     volume = nibabel.Nifti1Image(grey.T[:, :, None], np.diag([0.0001, 0.0002, 0.001, 1]))
     volume.header.set_xyzt_units("meter")

@@ -223,7 +223,7 @@ def _check_shape(array: npt.NDArray[Any], shape: tuple[int, int] | None, name: s
 
 
 def _label_array(array: npt.NDArray[Any], name: str) -> LabelArray:
-    known = np.isin(array, _LABEL_VALUES)
+    known = np.logical_or.reduce([array == value for value in _LABEL_VALUES])
     if not known.all():
         others = ", ".join(f"{float(value):g}" for value in np.unique(array[~known])[:3])
         raise InvalidLabelError(

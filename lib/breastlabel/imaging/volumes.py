@@ -25,6 +25,9 @@ NIFTI_SUFFIXES = (".nii", ".nii.gz")
 NRRD_SUFFIXES = (".nrrd",)
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+# The header's 348 bytes, and four that say that no extension follows.
+_NIFTI_DATA = 352
+_NIFTI_2_HEADER = 540
 _UNIT_IN_MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
 _NRRD_TYPES = {"u1": "unsigned char", "u2": "unsigned short", "i2": "short", "f4": "float"}
 
@@ -38,7 +41,7 @@ def read_volume(path: Path, *, suffix: str) -> StoredImage:
     Raises:
         InvalidImageError: damaged, several slices or time points, or too large.
     """
-    return _read_nifti(path) if suffix in NIFTI_SUFFIXES else _read_nrrd(path)
+    return _read_nifti(path, suffix) if suffix in NIFTI_SUFFIXES else _read_nrrd(path)
 
 
 def nifti_bytes(pixels: npt.NDArray[Any], geometry: Geometry, *, compress: bool) -> bytes:
@@ -46,11 +49,16 @@ def nifti_bytes(pixels: npt.NDArray[Any], geometry: Geometry, *, compress: bool)
     import nibabel
 
     affine = _LPS_TO_RAS @ _matrix(geometry)
-    image = nibabel.Nifti1Image(np.ascontiguousarray(pixels.T[:, :, None]), affine)
-    image.header.set_xyzt_units("mm")
-    image.set_sform(affine, code="scanner")
-    image.set_qform(affine, code="scanner")
-    data: bytes = image.to_bytes()
+    # nibabel's header alone: its image would check and copy the same five times.
+    header = nibabel.Nifti1Header()
+    header.set_data_shape((pixels.shape[1], pixels.shape[0], 1))
+    header.set_data_dtype(pixels.dtype)
+    header.set_xyzt_units("mm")
+    header.set_sform(affine, code="scanner")
+    header.set_qform(affine, code="scanner")
+    header["magic"], header["vox_offset"] = b"n+1", _NIFTI_DATA
+    native = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    data: bytes = header.binaryblock.ljust(_NIFTI_DATA, b"\0") + native.tobytes()
     return gzip.compress(data, compresslevel=6, mtime=0) if compress else data
 
 
@@ -117,21 +125,29 @@ def _damaged(name: str, error: Exception) -> InvalidImageError:
     )
 
 
-def _read_nifti(path: Path) -> StoredImage:
-    import nibabel
-    from nibabel.filebasedimages import ImageFileError
+def _read_nifti(path: Path, suffix: str) -> StoredImage:
     from nibabel.spatialimages import HeaderDataError
+    from nibabel.wrapstruct import WrapStructError
 
     try:
-        image = nibabel.load(path)
-        sizes = tuple(int(size) for size in image.shape)
-        check_size(sizes, path.name)
-        # The fifth axis of NIfTI holds vectors, which is how some writers store colour.
-        channels = sizes[4] if len(sizes) == 5 and sizes[4] in (3, 4) else 1
-        _check_single(sizes[:4] if channels > 1 else sizes, path.name)
-        array = np.asanyarray(image.dataobj)
-        geometry = _nifti_geometry(path, image)
-    except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError, MemoryError) as error:
+        with gzip.open(path) if suffix.endswith(".gz") else path.open("rb") as file:
+            header = _nifti_header(file)
+            sizes = tuple(int(size) for size in header.get_data_shape())
+            check_size(sizes, path.name)
+            # The fifth axis of NIfTI holds vectors, which is how some writers store colour.
+            channels = sizes[4] if len(sizes) == 5 and sizes[4] in (3, 4) else 1
+            _check_single(sizes[:4] if channels > 1 else sizes, path.name)
+            array = np.asanyarray(header.data_from_fileobj(file))
+        geometry = _nifti_geometry(path, header)
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        zlib.error,
+        WrapStructError,
+        HeaderDataError,
+        MemoryError,
+    ) as error:
         if isinstance(error, InvalidImageError):
             raise
         raise _damaged(path.name, error) from error
@@ -144,15 +160,25 @@ def _read_nifti(path: Path) -> StoredImage:
     return StoredImage(flat[:, :, 0] if channels == 1 else flat, geometry, _known_spacing(geometry.spacing))
 
 
-def _nifti_geometry(path: Path, image: Any) -> Geometry:
-    header = image.header
+def _nifti_header(file: Any) -> Any:
+    """The header at the start of an open file; nibabel's own opening looks through every format it knows."""
+    import nibabel
+
+    size = file.peek(4)[:4]
+    if _NIFTI_2_HEADER in (int.from_bytes(size, "little"), int.from_bytes(size, "big")):
+        return nibabel.Nifti2Header.from_fileobj(file)
+    return nibabel.Nifti1Header.from_fileobj(file)
+
+
+def _nifti_geometry(path: Path, header: Any) -> Geometry:
     if int(header["qform_code"]) == 0 and int(header["sform_code"]) == 0:
         # Without a stated space each library invents its own; viewers show ITK's.
         known = itk_geometry(path)
         if known is not None:
             return known
     unit = _UNIT_IN_MM.get(header.get_xyzt_units()[0], 1.0)
-    affine: npt.NDArray[np.float64] = np.diag([unit, unit, unit, 1.0]) @ _LPS_TO_RAS @ image.affine
+    in_mm = np.diag([unit, unit, unit, 1.0])
+    affine: npt.NDArray[np.float64] = in_mm @ _LPS_TO_RAS @ header.get_best_affine()
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.isfinite(affine).all() or (spacing == 0).any():
         raise InvalidImageError(
