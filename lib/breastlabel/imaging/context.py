@@ -29,9 +29,9 @@ CONTEXT_NAMES: tuple[str, ...] = (
 )
 """What each number of `image_context` is. Unknown is zero, and is said where zero has a meaning.
 
-``view_*`` and ``density_*`` are one-hot (all zero: unknown); ``years_before`` is how long before the newest exam
-of the sequence, in decades; ``age`` is in centuries; ``machine_*`` is a hash of manufacturer and model into buckets,
-so that a machine that was never seen has a place too.
+``view_*`` and ``density_*`` are one-hot (all zero: unknown); ``years_before`` is how long before the newest
+exam of the sequence, in decades; ``age`` is in centuries; ``machine_*`` is a hash of manufacturer and model
+into buckets, so that a machine that was never seen has a place too.
 """
 
 CONTEXT_SIZE = len(CONTEXT_NAMES)
