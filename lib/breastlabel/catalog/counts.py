@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from breastlabel.catalog.tables import counts_table
@@ -66,15 +66,9 @@ def read_counts(connection: Connection) -> Counts:
 
 def add_to_counts(connection: Connection, changes: Mapping[str, int]) -> None:
     """Add to counts, in one order everywhere, so that two transactions never wait for each other."""
-    for name in sorted(n for n, change in changes.items() if change):
-        values = {"b_name": name, "b_change": changes[name]}
-        if connection.execute(_ADD, values).rowcount == 0:
-            insert = upsert(connection)(counts_table).values(name=name, value=changes[name])
-            connection.execute(
-                insert.on_conflict_do_update(
-                    index_elements=["name"], set_={"value": counts_table.c.value + insert.excluded.value}
-                )
-            )
+    added = [{"name": name, "value": change} for name, change in sorted(changes.items()) if change]
+    if added:
+        connection.execute(_ADD[connection.dialect.name], added)
 
 
 def upsert(connection: Connection) -> type[sqlite.Insert] | type[postgresql.Insert]:
@@ -82,8 +76,12 @@ def upsert(connection: Connection) -> type[sqlite.Insert] | type[postgresql.Inse
     return sqlite.Insert if connection.dialect.name == "sqlite" else postgresql.Insert
 
 
-_ADD = (
-    update(counts_table)
-    .where(counts_table.c.name == bindparam("b_name"))
-    .values(value=counts_table.c.value + bindparam("b_change"))
-)
+def _adding(insert: sqlite.Insert | postgresql.Insert) -> sqlite.Insert | postgresql.Insert:
+    added = {"value": counts_table.c.value + insert.excluded.value}
+    return insert.on_conflict_do_update(index_elements=["name"], set_=added)
+
+
+_ADD = {
+    "sqlite": _adding(sqlite.insert(counts_table)),
+    "postgresql": _adding(postgresql.insert(counts_table)),
+}

@@ -145,15 +145,19 @@ def lock_image(connection: Connection, image_id: str) -> RowMapping:
     return row
 
 
-def mark_image(connection: Connection, image_id: str, *, scores: bool, waiting: bool, **values: Any) -> None:
+def mark_image(connection: Connection, image_id: str, *, scores: bool, waiting: bool, **values: Any) -> bool:
     """Set an image's ``waiting`` and other columns; and that of its scores, where it changed.
 
     The image comes before its scores: whoever writes scores holds the image's row, and so either sees what
     is written here or is seen by the second statement.
+
+    Returns:
+        False where it is known that the image has no scores.
     """
     connection.execute(_SET, {"b_image": image_id, "waiting": waiting, **values})
-    if scores:
-        connection.execute(_SET_SCORES, {"b_image": image_id, "waiting": waiting})
+    return (
+        not scores or connection.execute(_SET_SCORES, {"b_image": image_id, "waiting": waiting}).rowcount > 0
+    )
 
 
 def _new_row(record: ImageRecord) -> dict[str, Any]:

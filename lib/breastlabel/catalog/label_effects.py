@@ -46,7 +46,7 @@ def settle(
             # As `sync_folder` has it: an image known to be normal needs no label map.
             reviewed = bool(image["reviewed"]) and image["label"] == LesionClass.NORMAL.label
         waits = is_waiting(reviewed=reviewed, excluded=image["excluded"])
-        mark_image(
+        scored = mark_image(
             connection,
             image_id,
             scores=waits != image["waiting"],
@@ -55,6 +55,7 @@ def settle(
             labelled_at=final.created_at if final else None,
             labelled_by=(final.author or final.client_id) if final else None,
         )
-        forget_revisit_score(connection, image_id)
+        if scored:
+            forget_revisit_score(connection, image_id)
         counts[WAITING] = int(waits) - int(image["waiting"])
     add_to_counts(connection, counts)

@@ -25,7 +25,7 @@ from breastlabel.catalog.label_version import (
     shown_as,
     version_columns,
 )
-from breastlabel.catalog.leases import seconds_leased, take_back_lease
+from breastlabel.catalog.leases import seconds_leased
 from breastlabel.catalog.sessions import touch_session
 from breastlabel.catalog.tables import labels_table
 from breastlabel.errors import NotFoundError
@@ -209,20 +209,19 @@ class LabelWriter:
             "created_at": now,
             "agreement": None,
         }
+        place = shown_as(row["tag"], row["state"])
+        # With a draft the reader is not done yet.
+        leased = seconds_leased(connection, image_id, client_id, now, end=place == FINAL)
         if row["seconds_spent"] is None:
-            row["seconds_spent"] = seconds_leased(connection, image_id, client_id, now)
+            row["seconds_spent"] = leased
         if row["proposal_id"] is None and action == "label.save":
             row["proposal_id"] = _proposal(before, row["tag"])
         proposal = next((v for v in before if v.label_id == row["proposal_id"]), None)
         if proposal is not None and proposal.model is not None and row["model_version"] is None:
             row |= {"model": proposal.model, "model_version": proposal.model_version}
-        place = shown_as(row["tag"], row["state"])
         label_id = connection.execute(_INSERT, {**row, "shown_as": place}).scalar_one()
         saved = LabelVersion(label_id=label_id, **row)
         settle(connection, image_id, image, before=before, after=[*before, saved])
-        if place == FINAL:
-            # With a draft the reader is not done yet.
-            take_back_lease(connection, image_id, client_id)
         touch_session(connection, self._database, client_id, author, saved=1, now=now)
         record_act(
             connection,

@@ -17,7 +17,7 @@ from breastlabel.catalog.sessions import touch_session
 from breastlabel.catalog.tables import images_table, leases_table
 from breastlabel.errors import BreastLabelError
 
-__all__ = ["Lease", "Leases", "seconds_leased", "take_back_lease"]
+__all__ = ["Lease", "Leases", "seconds_leased"]
 
 # Expired leases stay this long: they still tell how long a slow reader had the image.
 _KEEP = timedelta(days=1)
@@ -106,23 +106,22 @@ class Leases:
     def release(self, image_id: str, client_id: str) -> None:
         """Let others be offered the image again; nothing where the client holds no lease on it."""
         with self._database.write() as connection:
-            take_back_lease(connection, image_id, client_id)
+            connection.execute(_RELEASE, {"b_image": image_id, "b_client": client_id})
 
 
 def seconds_leased(
-    connection: Connection, image_id: str, client_id: str | None, now: datetime
+    connection: Connection, image_id: str, client_id: str | None, now: datetime, *, end: bool
 ) -> float | None:
-    """How long the client has had the image; None where it was not leased to it."""
+    """How long the client has had the image; None where it was not leased to it.
+
+    Args:
+        end: whether the lease ends with that.
+    """
     if client_id is None:
         return None
-    leased_at = connection.execute(_HELD, {"b_image": image_id, "b_client": client_id}).scalar_one_or_none()
+    lease = _RELEASE if end else _HELD
+    leased_at = connection.execute(lease, {"b_image": image_id, "b_client": client_id}).scalar_one_or_none()
     return None if leased_at is None else max(0.0, (now - leased_at).total_seconds())
-
-
-def take_back_lease(connection: Connection, image_id: str, client_id: str | None) -> None:
-    """End the client's lease on an image, if it has one."""
-    if client_id is not None:
-        connection.execute(_RELEASE, {"b_image": image_id, "b_client": client_id})
 
 
 def _take(connection: Connection, lease: Lease, order: Order) -> bool:
@@ -158,4 +157,4 @@ _OF_CLIENT = (
     leases_table.c.client_id == bindparam("b_client"),
 )
 _HELD = select(leases_table.c.leased_at).where(*_OF_CLIENT)
-_RELEASE = delete(leases_table).where(*_OF_CLIENT)
+_RELEASE = delete(leases_table).where(*_OF_CLIENT).returning(leases_table.c.leased_at)

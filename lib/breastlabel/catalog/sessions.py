@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, String, bindparam, func, insert, or_, select, update
 
 from breastlabel.catalog.database import Database
 from breastlabel.catalog.tables import sessions_table
@@ -69,39 +69,26 @@ def touch_session(
         return
     now = now or datetime.now(UTC)
     database.serialize(connection, f"session {client_id}")
-    last = connection.execute(_LAST, {"b_client": client_id}).mappings().first()
-    same = (
-        last is not None
-        and now - last["last_seen_at"] < SESSION_PAUSE
-        and (author is None or last["author"] in (None, author))
-    )
-    if last is not None and same:
-        connection.execute(
-            _TOUCH,
-            {
-                "b_session": last["session_id"],
-                "last_seen_at": now,
-                "n_saved": last["n_saved"] + saved,
-                "author": last["author"] or author,
-            },
-        )
-        return
-    connection.execute(
-        insert(sessions_table),
-        {
-            "client_id": client_id,
-            "author": author,
-            "started_at": now,
-            "last_seen_at": now,
-            "n_saved": saved,
-        },
-    )
+    values = {"client_id": client_id, "author": author, "last_seen_at": now, "n_saved": saved}
+    going_on = {f"b_{name}": value for name, value in values.items()} | {"b_since": now - SESSION_PAUSE}
+    if connection.execute(_GO_ON, going_on).rowcount == 0:
+        connection.execute(_BEGIN, {**values, "started_at": now})
 
 
-_LAST = (
-    select(sessions_table)
-    .where(sessions_table.c.client_id == bindparam("b_client"))
-    .order_by(sessions_table.c.session_id.desc())
-    .limit(1)
+_BEGIN = insert(sessions_table)
+_c, _author = sessions_table.c, bindparam("b_author", type_=String)
+_LAST = select(func.max(_c.session_id)).where(_c.client_id == bindparam("b_client_id")).correlate(None)
+# Of the client's last session, unless it is over or another author's.
+_GO_ON = (
+    update(sessions_table)
+    .where(
+        _c.session_id == _LAST.scalar_subquery(),
+        _c.last_seen_at > bindparam("b_since"),
+        or_(_c.author.is_(None), _c.author == func.coalesce(_author, _c.author)),
+    )
+    .values(
+        author=func.coalesce(_c.author, _author),
+        last_seen_at=bindparam("b_last_seen_at"),
+        n_saved=_c.n_saved + bindparam("b_n_saved"),
+    )
 )
-_TOUCH = update(sessions_table).where(sessions_table.c.session_id == bindparam("b_session"))
