@@ -8,6 +8,8 @@ from typing import Any
 from breastlabel.errors import UnknownNameError
 from breastlabel.networks.base import HybridNetwork
 from breastlabel.networks.baselines import PixelLogisticRegression
+from breastlabel.networks.cad import CadNet
+from breastlabel.networks.fusionview import FusionViewNet
 from breastlabel.networks.peer import PlainUNet
 from breastlabel.networks.ultrasound import UltrasoundHybrid
 
@@ -15,6 +17,8 @@ __all__ = ["NETWORKS", "create_network", "network_config"]
 
 NETWORKS: dict[str, type[HybridNetwork]] = {
     "ultrasound": UltrasoundHybrid,
+    "cad": CadNet,
+    "fusionview": FusionViewNet,
     "pixel-logistic-regression": PixelLogisticRegression,
     "plain-unet": PlainUNet,
 }

@@ -103,6 +103,12 @@ class SequenceNetwork(HybridNetwork):
         Raises:
             InvalidImageError: the shapes do not fit, or ``sequence`` does not count up from 0.
         """
+        batch = self.make_batch(image, sequence, context)
+        features = self.encode(image)
+        return self.read(features, self.decode(features), batch)
+
+    def make_batch(self, image: Tensor, sequence: Tensor | None, context: Tensor | None) -> SequenceBatch:
+        """What `forward` was given as one batch, checked; see there."""
         self.check_input(image)
         batch = SequenceBatch.singles(image, context)
         if sequence is not None:
@@ -113,8 +119,7 @@ class SequenceNetwork(HybridNetwork):
                 f"a context of {CONTEXT_SIZE} numbers an image is required; got {tuple(batch.context.shape)} "
                 f"for {len(image)} images; make it with image_context"
             )
-        features = self.encode(image)
-        return self.read(features, self.decode(features), batch)
+        return batch
 
     @staticmethod
     def no_outline(images: Tensor) -> Tensor:
