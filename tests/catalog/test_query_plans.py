@@ -76,6 +76,7 @@ ACTS = {
     "audit": lambda c: c.audit.entries("i1"),
     "live leases": lambda c: c.leases.live(),
     "image": lambda c: c.image("i1"),
+    "images of a patient": lambda c: c.images_of_patient("p-i1"),
     "note": lambda c: c.update_image_info("i1", {"seen": True}),
 }
 

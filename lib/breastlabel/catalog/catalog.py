@@ -215,6 +215,13 @@ class Catalog:
             rows = connection.execute(select(patients_table).order_by(patients_table.c.patient_key))
             return [Patient(**row) for row in rows.mappings()]
 
+    def images_of_patient(self, patient_key: str) -> list[ImageRecord]:
+        """A patient's images, the excluded ones too, sorted by id; empty where there is no such patient.
+
+        It takes as long in a large catalog as in a small one.
+        """
+        return self._images.of_patient(patient_key)
+
     def exams(self, patient_key: str) -> list[Exam]:
         """A patient's exams, oldest first, those without a date before all others."""
         table = exams_table.c

@@ -91,6 +91,12 @@ class Images:
             raise unknown_image(image_id)
         return record_from_row(row)
 
+    def of_patient(self, patient_key: str) -> list[ImageRecord]:
+        with self._database.read() as connection:
+            rows = connection.execute(_OF_PATIENT, {"b_patient": patient_key}).mappings()
+            # Sorted here: the index on patients knows no order of images.
+            return sorted(map(record_from_row, rows), key=lambda r: r.image_id)
+
     def update(self, connection: Connection, changes: Mapping[str, Mapping[str, Any]]) -> list[ImageRecord]:
         """Change images in the caller's transaction."""
         changed: dict[str, ImageRecord] = {}
@@ -181,6 +187,7 @@ def _known(connection: Connection, ids: list[str]) -> set[str]:
 _IMAGE = images_table.c.image_id == bindparam("b_image")
 _HAS = select(images_table.c.image_id).where(_IMAGE)
 _ONE = select(*record_columns()).where(_IMAGE)
+_OF_PATIENT = select(*record_columns()).where(images_table.c.patient_key == bindparam("b_patient"))
 _INFO = select(images_table.c.info).where(_IMAGE)
 _LOCK = (
     select(*(images_table.c[n] for n in ("label", "reviewed", "excluded", "waiting", "labelled_at")))

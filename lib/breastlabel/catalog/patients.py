@@ -13,7 +13,7 @@ from breastlabel.catalog.counts import upsert
 from breastlabel.catalog.models import ImageRecord
 from breastlabel.catalog.tables import exams_table, patients_table
 
-__all__ = ["Exam", "Patient", "add_patients_and_exams", "exam_key"]
+__all__ = ["Exam", "Patient", "acquired_on", "add_patients_and_exams", "exam_key"]
 
 #: Where importers note the date of acquisition among an image's metadata, ISO 8601.
 _ACQUIRED = "acquired"
@@ -52,7 +52,7 @@ def exam_key(record: ImageRecord) -> str | None:
     """The exam an image belongs to; None where neither its study nor its date is known."""
     if record.study_key:
         return record.study_key
-    acquired = _acquired(record)
+    acquired = acquired_on(record)
     return f"{record.patient_key}@{acquired.isoformat()}" if acquired else None
 
 
@@ -63,7 +63,7 @@ def add_patients_and_exams(connection: Connection, records: Iterable[ImageRecord
     exams: dict[str, dict[str, Any]] = {}
     for record in records:
         patients.setdefault(record.patient_key, {"patient_key": record.patient_key, "first_seen": now})
-        key, acquired = exam_key(record), _acquired(record)
+        key, acquired = exam_key(record), acquired_on(record)
         if key is not None:
             exam = exams.setdefault(
                 key,
@@ -82,7 +82,8 @@ def add_patients_and_exams(connection: Connection, records: Iterable[ImageRecord
             connection.execute(insert(table).on_conflict_do_nothing(), [rows[key] for key in sorted(rows)])
 
 
-def _acquired(record: ImageRecord) -> date | None:
+def acquired_on(record: ImageRecord) -> date | None:
+    """When an image was acquired; None where nobody said so in a way that can be read."""
     value = record.metadata.get(_ACQUIRED)
     try:
         return date.fromisoformat(str(value)[:10]) if value else None
