@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -88,9 +89,7 @@ class CadNet(SequenceNetwork):
         )
         self.stride = self.trunk.reduction
         channels = [self.trunk.out_channels, *convolutions]
-        self.image_convolutions = nn.Sequential(
-            *(ConvBlock(a, b) for a, b in zip(channels, channels[1:], strict=False))
-        )
+        self.image_convolutions = nn.Sequential(*(ConvBlock(a, b) for a, b in pairwise(channels)))
         self.image_dense = nn.Sequential(nn.Linear(2 * channels[-1], dense), nn.ReLU(inplace=True))
         self.form = (
             nn.Sequential(
