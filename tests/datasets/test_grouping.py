@@ -73,3 +73,28 @@ def test_a_known_image_that_turns_out_contradictory_is_reported():
     again, _ = run([replace(known[0], excluded="contradictory-classes"), found["b"]], [], {"a": A, "b": A})
     assert again.newly_wrong == []
     assert again.contradictory == [["a", "b"]]
+
+
+def by_partition(partition, patients):
+    new = [image(i, patient=patients.get(i, i)) for i in partition]
+    grouped = group_and_split([], new, {}, similarity=lambda a, b: 0.0, partition=partition)
+    return {r.image_id: r.split for r in grouped.new}
+
+
+def test_a_datasets_own_test_set_stays_apart_and_its_training_set_is_divided():
+    partition = {f"t{i}": "test" for i in range(20)} | {f"l{i}": "train" for i in range(80)}
+    splits = by_partition(partition, {})
+    assert {splits[f"t{i}"] for i in range(20)} == {"test"}
+    assert {splits[f"l{i}"] for i in range(80)} == {"train", "val"}
+    assert sum(split == "val" for split in splits.values()) in range(10, 19)
+
+
+def test_a_patient_on_both_sides_of_a_datasets_own_partition_is_learnt_nothing_from():
+    splits = by_partition({"a": "train", "b": "test", "c": "train"}, {"a": "p", "b": "p"})
+    assert splits["a"] == splits["b"] == "test"
+
+
+def test_a_datasets_own_validation_set_is_the_only_one():
+    partition = {f"v{i}": "val" for i in range(2)} | {f"l{i}": "train" for i in range(40)}
+    splits = by_partition(partition, {})
+    assert [i for i, split in splits.items() if split == "val"] == ["v0", "v1"]

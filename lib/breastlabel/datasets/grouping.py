@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -45,6 +45,7 @@ def group_and_split(
     hashes: Mapping[str, npt.NDArray[np.bool_]],
     *,
     similarity: Callable[[str, str], float],
+    partition: Mapping[str, str] | None = None,
 ) -> Grouped:
     """Give new images their group and split; known images keep theirs.
 
@@ -62,6 +63,9 @@ def group_and_split(
         new: images to add; their group is replaced.
         hashes: `perceptual_hash` by image id, for those that could be read.
         similarity: `correlation` of two images by id.
+        partition: the dataset's own split of new images. A group with an image of its test set is in ours, so
+            that nothing of that patient is learnt from; one with images of its training set is divided
+            between train and val.
     """
     records = [*known, *new]
     hashed = [i for i, r in enumerate(records) if r.image_id in hashes]
@@ -95,7 +99,10 @@ def group_and_split(
     counted = [r for r in known if r.split is not None]
     counted += [r for r in placed.values() if r.excluded is None]
     fixed = {r.group: r.split for r in known if r.split is not None}
-    splits_of = assign_splits([r.group for r in counted], [r.label for r in counted], fixed=fixed)
+    given, allowed = _by_partition(placed.values(), partition or {})
+    splits_of = assign_splits(
+        [r.group for r in counted], [r.label for r in counted], fixed=given | fixed, allowed=allowed
+    )
     placed = {
         i: replace(r, split=splits_of[r.group] if r.excluded is None else None) for i, r in placed.items()
     }
@@ -105,6 +112,20 @@ def group_and_split(
         contradictory=sorted(sorted(records[i].image_id for i in m) for m in contradictory),
         n_groups=n_groups,
     )
+
+
+def _by_partition(
+    new: Iterable[ImageRecord], partition: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+    """Groups whose split the dataset's own partition gives, and those that may be in some splits only."""
+    parts: dict[str, set[str]] = defaultdict(set)
+    for record in new:
+        if record.image_id in partition:
+            parts[record.group].add(partition[record.image_id])
+    given = {group: "test" if "test" in p else "val" for group, p in parts.items() if p & {"test", "val"}}
+    # A dataset that sets images apart for validation has no need of more.
+    free = ("train",) if any("val" in p for p in parts.values()) else ("train", "val")
+    return given, {group: free for group in parts if group not in given}
 
 
 def _members(groups: npt.NDArray[np.int64]) -> list[list[int]]:

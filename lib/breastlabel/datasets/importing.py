@@ -116,12 +116,12 @@ def import_dataset(
 
 def _read(item: SourceImage, dataset: str, studies: Path, *, salt: str) -> _Read:
     """Check image and mask, and write the label map. The catalog learns of both later, all at once."""
-    image = read_image(item.file)
+    image = read_image(item.file, modality=item.modality)
     mask = item.paint(image.shape) if item.paint is not None else None
     if mask is not None and label_path(studies, item.image_id) is None:
         write_mask(studies / LABELS_FOLDER / f"{item.image_id}.nrrd", mask, geometry=image.geometry)
     code = perceptual_hash(image.pixels)
-    rows, cols = image.spacing or (None, None)
+    rows, cols = image.spacing or item.spacing or (None, None)
     # The keys that reading gives hold for this process only; those of the catalog's salt hold here for good.
     keys = header_keys(item.file, salt=salt) if image.patient_key or image.study_key else _NO_KEYS
     named = opaque_key(item.patient, salt=salt)
@@ -133,9 +133,10 @@ def _read(item: SourceImage, dataset: str, studies: Path, *, salt: str) -> _Read
         # An empty key is filled once the group is known; see `_with_patient`.
         patient_key=item.patient_key or named or keys.patient or "",
         group="",
-        study_key=keys.study,
-        laterality=image.laterality,
-        view_position=image.view_position,
+        study_key=item.study_key or keys.study,
+        # Where table and header name two sides, nobody knows which is right.
+        laterality=None if _sides_differ(item, image) else item.laterality or image.laterality,
+        view_position=item.view_position or image.view_position,
         label=_class_of(item, mask),
         reviewed=mask is not None,
         spacing_rows=rows,
@@ -168,7 +169,11 @@ def _store(
         return thumbnail(read_image(files[image_id]).pixels)
 
     grouped = group_and_split(
-        list(known.values()), new, hashes, similarity=lambda a, b: correlation(small(a), small(b))
+        list(known.values()),
+        new,
+        hashes,
+        similarity=lambda a, b: correlation(small(a), small(b)),
+        partition={r.record.image_id: r.source.split for r in found if r.source.split is not None},
     )
     catalog.add_images(_with_patient(record) for record in grouped.new)
     catalog.update_images({i: {"excluded": CONTRADICTORY} for i in grouped.newly_wrong})
@@ -198,6 +203,10 @@ def _with_patient(record: ImageRecord) -> ImageRecord:
     return record if record.patient_key else replace(record, patient_key=f"{record.dataset}:{record.group}")
 
 
+def _sides_differ(item: SourceImage, image: BreastImage) -> bool:
+    return None not in (item.laterality, image.laterality) and item.laterality is not image.laterality
+
+
 def _class_of(item: SourceImage, mask: LabelArray | None) -> str | None:
     if item.label is not None:
         return item.label.label
@@ -221,13 +230,16 @@ def _known_hash(record: ImageRecord, files: Mapping[str, Path]) -> npt.NDArray[n
 
 
 def _metadata(item: SourceImage, image: BreastImage) -> dict[str, Any]:
+    acquired = item.acquired or image.acquisition_date
     known = {
         "age": image.age,
         "density": image.density.value if image.density else None,
         "implant": image.implant,
         "manufacturer": image.manufacturer,
         "machine": image.machine_id,
-        "acquired": image.acquisition_date.isoformat() if image.acquisition_date else None,
+        "acquired": acquired.isoformat() if acquired else None,
+        "side_contradicted": True if _sides_differ(item, image) else None,
+        "partition": item.split,
     }
     return {k: v for k, v in known.items() if v is not None} | dict(image.metadata) | dict(item.metadata)
 

@@ -5,13 +5,21 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from breastlabel.errors import InvalidLabelError, StudiesError
-from breastlabel.imaging import LabelArray, LesionClass, binary_mask
+from breastlabel.imaging import (
+    LabelArray,
+    Laterality,
+    LesionClass,
+    Modality,
+    ViewPosition,
+    binary_mask,
+)
 
 __all__ = [
     "Painter",
@@ -38,6 +46,13 @@ class SourceImage:
         paint: draws its label map; None where there is none (the image is then not reviewed).
         patient_key: None where the dataset does not tell patients apart.
         patient: the patient's identifier where it may be a real one; only an opaque key of it is kept.
+        study_key: images of one key are one exam; None where only the file's header may tell.
+        laterality: the breast, as the dataset says; as None.
+        view_position: as ``laterality``.
+        acquired: as ``laterality``.
+        modality: what to read the file as; None takes the file's own.
+        spacing: (between rows, between columns) in mm where the authors state it and the file does not.
+        split: ``"train"``, ``"val"`` or ``"test"`` where the dataset has a partition of its own.
         metadata: plain JSON values.
     """
 
@@ -47,6 +62,13 @@ class SourceImage:
     paint: Painter | None
     patient_key: str | None = None
     patient: str | None = field(default=None, repr=False)
+    study_key: str | None = None
+    laterality: Laterality | None = None
+    view_position: ViewPosition | None = None
+    acquired: date | None = None
+    modality: Modality | None = None
+    spacing: tuple[float, float] | None = None
+    split: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -21,6 +21,7 @@ def assign_splits(
     labels: Sequence[str | None],
     *,
     fixed: Mapping[str, str] | None = None,
+    allowed: Mapping[str, Sequence[str]] | None = None,
     seed: str = "breastlabel",
 ) -> dict[str, str]:
     """The split of each group.
@@ -33,6 +34,7 @@ def assign_splits(
         groups: the group of each image.
         labels: the class of each image: ``"normal"``, ``"benign"``, ``"malignant"``, or None.
         fixed: groups whose split was given before; they keep it and count towards the shares.
+        allowed: groups that may not be in every split, and those that they may be in.
 
     Returns:
         Group -> ``"train"``, ``"val"`` or ``"test"``.
@@ -59,7 +61,8 @@ def assign_splits(
         free = [group for group in stratum if group not in given]
         for group in sorted(free, key=lambda g: (-sizes[g], _order(g, seed))):
             total = sum(filled.values()) + sizes[group]
-            split = max(FRACTIONS, key=lambda s: FRACTIONS[s] * total - filled[s])
+            choice = (allowed or {}).get(group, tuple(FRACTIONS))
+            split = max(choice, key=lambda s: FRACTIONS[s] * total - filled[s])
             filled[split] += sizes[group]
             splits[group] = split
     return splits
