@@ -113,9 +113,9 @@ def test_options_left_out_have_their_defaults():
 
 
 def test_unknown_names_list_the_valid_ones():
-    with pytest.raises(UnknownNameError, match="must be one of ultrasound; got 'mamography'"):
+    with pytest.raises(UnknownNameError, match="must be one of mammography, ultrasound; got 'mamography'"):
         preparation_from_config({"name": "mamography"})
-    with pytest.raises(UnknownNameError, match="must be one of ultrasound; got 'None'"):
+    with pytest.raises(UnknownNameError, match="must be one of mammography, ultrasound; got 'None'"):
         preparation_from_config({})
     with pytest.raises(
         UnknownNameError, match=r"option of UltrasoundPreparation must be .*gaussian.*; got 'blur'"

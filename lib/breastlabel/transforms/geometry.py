@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cv2
 import numpy as np
@@ -14,9 +14,36 @@ from breastlabel.errors import InvalidImageError, InvalidLabelError
 if TYPE_CHECKING:
     from breastlabel.imaging.image import FloatArray, LabelArray
 
-__all__ = ["FITS", "ResizedGeometry"]
+__all__ = ["FITS", "LEFT", "PreparedGeometry", "ResizedGeometry"]
 
 FITS = ("letterbox", "stretch")
+LEFT = "letterbox-left"
+
+
+class PreparedGeometry(Protocol):
+    """Where the pixels of a prepared image lie in its source: what generic code needs of a geometry."""
+
+    @property
+    def source_shape(self) -> tuple[int, int]:
+        """(rows, cols) of the source."""
+        ...
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(rows, cols) of the prepared image."""
+        ...
+
+    def apply(self, image: FloatArray) -> FloatArray:
+        """An image (rows, cols) of the source, on the prepared pixels."""
+        ...
+
+    def apply_mask(self, mask: LabelArray) -> LabelArray:
+        """A label map (rows, cols) of the source, on the prepared pixels."""
+        ...
+
+    def restore(self, maps: FloatArray) -> FloatArray:
+        """Maps (C, H, W) of the prepared image, on the source's pixels."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -30,7 +57,8 @@ class ResizedGeometry:
         source_shape: (rows, cols) of the source.
         size: (rows, cols) of the prepared image.
         fit: ``stretch`` fills `size`, each axis with a scale of its own; ``letterbox`` keeps the proportions,
-            centres the image and pads with zeros.
+            centres the image and pads with zeros; ``letterbox-left`` does so with the image at the left edge,
+            which is a mammogram's chest wall.
     """
 
     source_shape: tuple[int, int]
@@ -47,7 +75,8 @@ class ResizedGeometry:
         scale = min(height / rows, width / cols)
         content_height = min(height, max(1, round(rows * scale)))
         content_width = min(width, max(1, round(cols * scale)))
-        top, left = (height - content_height) // 2, (width - content_width) // 2
+        top = (height - content_height) // 2
+        left = 0 if self.fit == LEFT else (width - content_width) // 2
         return top, left, content_height, content_width
 
     def apply(self, image: FloatArray) -> FloatArray:

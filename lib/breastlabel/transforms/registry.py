@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from breastlabel.errors import UnknownNameError
-from breastlabel.transforms.geometry import ResizedGeometry
-from breastlabel.transforms.ultrasound import Prepared, UltrasoundPreparation
+from breastlabel.transforms.mammography import MammographyPreparation
+from breastlabel.transforms.prepared import Prepared
+from breastlabel.transforms.ultrasound import UltrasoundPreparation
 
 if TYPE_CHECKING:
-    from breastlabel.imaging.image import FloatArray, LabelArray
+    from breastlabel.imaging.image import FloatArray
 
 __all__ = ["PREPARATIONS", "Preparation", "preparation_from_config"]
 
@@ -24,15 +25,7 @@ class Preparation(Protocol):
         ...
 
     def __call__(self, pixels: FloatArray) -> Prepared:
-        """Prepare a grey image (rows, cols)."""
-        ...
-
-    def mask(self, mask: LabelArray) -> LabelArray:
-        """A label map (rows, cols) on the prepared pixels."""
-        ...
-
-    def geometry(self, source_shape: tuple[int, ...]) -> ResizedGeometry:
-        """The resize that an image of this shape gets."""
+        """Prepare a grey image (rows, cols); its geometry brings masks there and back."""
         ...
 
     def config(self) -> dict[str, Any]:
@@ -40,7 +33,10 @@ class Preparation(Protocol):
         ...
 
 
-PREPARATIONS: dict[str, type[UltrasoundPreparation]] = {UltrasoundPreparation.name: UltrasoundPreparation}
+PREPARATIONS: dict[str, type[UltrasoundPreparation] | type[MammographyPreparation]] = {
+    UltrasoundPreparation.name: UltrasoundPreparation,
+    MammographyPreparation.name: MammographyPreparation,
+}
 
 
 def preparation_from_config(config: Mapping[str, Any]) -> Preparation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import cv2
 import numpy as np
@@ -13,23 +13,12 @@ from breastlabel.errors import InvalidImageError, InvalidLabelError, UnknownName
 from breastlabel.transforms.configuration import arguments_from_config, config_of
 from breastlabel.transforms.diffusion import LARGEST_STABLE_STEP, perona_malik
 from breastlabel.transforms.geometry import FITS, ResizedGeometry
+from breastlabel.transforms.prepared import Prepared
 
 if TYPE_CHECKING:
     from breastlabel.imaging.image import FloatArray, LabelArray
 
 __all__ = ["Prepared", "UltrasoundPreparation"]
-
-
-class Prepared(NamedTuple):
-    """An image as a network takes it.
-
-    Attributes:
-        image: float32 (H, W) in [0, 1].
-        geometry: the way back to the source's pixels.
-    """
-
-    image: FloatArray
-    geometry: ResizedGeometry
 
 
 @dataclass(frozen=True, kw_only=True)
