@@ -11,6 +11,7 @@ __all__ = [
     "InvalidLabelError",
     "MissingDependencyError",
     "NotFoundError",
+    "StoppedError",
     "StudiesError",
     "UnknownNameError",
 ]
@@ -30,6 +31,10 @@ class InvalidLabelError(BreastLabelError, ValueError):
 
 class NotFoundError(BreastLabelError, LookupError):
     """An image, label, checkpoint or file that was named does not exist."""
+
+
+class StoppedError(BreastLabelError, RuntimeError):
+    """Work was given up because its caller asked for that; nothing was stored."""
 
 
 class UnknownNameError(BreastLabelError, ValueError):

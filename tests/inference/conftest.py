@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from breastlabel.imaging import BreastImage, Modality
 from breastlabel.networks import HybridNetwork, HybridOutput
+from breastlabel.networks.sequences import SequenceBatch, SequenceNetwork
 from breastlabel.transforms import preparation_from_config
 
 
@@ -55,6 +56,56 @@ class BrightnessNetwork(HybridNetwork):
         return {}
 
 
+class BreastNetwork(SequenceNetwork):
+    """As `BrightnessNetwork`, but a breast's class is read off the mean light over all its images.
+
+    Malignant gains one more for each year that the contexts name as "years_before".
+    """
+
+    stride = 4
+
+    def __init__(
+        self,
+        bias: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        dropout: float = 0.0,
+        *,
+        outlines: bool = True,
+        mask_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.tensor(bias))
+        self.outlines = outlines
+        self.dropout = nn.Dropout(dropout)
+        self.mask_dropout = nn.Dropout2d(mask_dropout)
+        self.encoded = 0
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        self.encoded += len(image)
+        small = F.avg_pool2d(image, 4)
+        return [image, torch.cat([small, 1.0 - small], dim=1)]
+
+    def decode(self, features: list[Tensor]) -> Tensor:
+        return features[0]
+
+    def read(self, features: list[Tensor], decoded: Tensor, batch: SequenceBatch) -> HybridOutput:
+        light = self.dropout(features[-1].mean((2, 3)))
+        sums = light.new_zeros(batch.n_sequences, 2).index_add(0, batch.sequence, light)
+        mean = sums / batch.lengths[:, None]
+        years = light.new_zeros(batch.n_sequences).index_add(0, batch.sequence, batch.context[:, 4])
+        logits = torch.stack([-mean[:, 0], mean[:, 1], mean[:, 0] + years], dim=1) + self.bias
+        if not self.outlines:
+            return HybridOutput(self.no_outline(batch.images), logits)
+        return HybridOutput(20.0 * (self.mask_dropout(decoded) - 0.5), logits)
+
+    def config(self) -> dict[str, object]:
+        return {}
+
+
+@pytest.fixture(scope="session")
+def breast_network() -> type[BreastNetwork]:
+    return BreastNetwork
+
+
 @pytest.fixture(scope="session")
 def brightness_network() -> type[BrightnessNetwork]:
     return BrightnessNetwork
@@ -73,6 +124,7 @@ def make_checkpoint() -> Callable[..., SimpleNamespace]:
         temperature: float = 1.0,
         thresholds: dict[str, float] | None = None,
         inference: dict[str, Any] | None = None,
+        operating_point: dict[str, float] | None = None,
     ) -> SimpleNamespace:
         preparation = preparation_from_config(
             {"name": "ultrasound", "size": size, "percentiles": (0, 100), "clahe": False, "gaussian": False}
@@ -85,6 +137,7 @@ def make_checkpoint() -> Callable[..., SimpleNamespace]:
                 "calibration": {"temperature": temperature},
                 "thresholds": {"mask": 0.5, "normal": 0.5} if thresholds is None else thresholds,
                 "inference": inference or {},
+                **({} if operating_point is None else {"operating_point": operating_point}),
             },
         )
 

@@ -1,5 +1,7 @@
+import cv2
 import numpy as np
 import pytest
+from skimage.morphology import disk
 
 from breastlabel.inference.morphology import clean_mask, fill_holes, keep_components, threshold
 
@@ -67,3 +69,16 @@ def test_the_argument_is_left_alone():
     mask = np.eye(5, dtype=bool)
     clean_mask(mask, radius=1)
     np.testing.assert_array_equal(mask, np.eye(5, dtype=bool))
+
+
+def test_a_mask_far_from_the_rest_of_the_image_is_cleaned_as_on_the_image_alone():
+    noise = cv2.GaussianBlur(np.random.default_rng(0).random((40, 50)), (0, 0), 3) > 0.49
+    large = np.zeros((200, 300), dtype=bool)
+    large[100:140, 120:170] = noise
+    cleaned = clean_mask(large, radius=3)
+    # The definition, on the whole image at once.
+    kernel = disk(3, dtype=np.uint8)
+    opened = cv2.morphologyEx(large.astype(np.uint8), cv2.MORPH_OPEN, kernel)
+    closed = cv2.morphologyEx(opened, cv2.MORPH_CLOSE, kernel)
+    np.testing.assert_array_equal(cleaned, fill_holes(closed.astype(bool)))
+    assert cleaned.any()

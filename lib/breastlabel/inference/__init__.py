@@ -3,5 +3,6 @@
 from breastlabel.inference.overlay import render_overlay, write_overlay
 from breastlabel.inference.prediction import Prediction, decide
 from breastlabel.inference.predictor import Predictor
+from breastlabel.inference.sequence_prediction import SequencePrediction
 
-__all__ = ["Prediction", "Predictor", "decide", "render_overlay", "write_overlay"]
+__all__ = ["Prediction", "Predictor", "SequencePrediction", "decide", "render_overlay", "write_overlay"]

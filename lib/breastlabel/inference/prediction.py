@@ -19,18 +19,23 @@ class Prediction:
 
     Attributes:
         mask: (rows, cols) label map: 0, or the predicted lesion class in every lesion pixel. Empty
-            exactly where ``predicted`` is normal.
+            where ``predicted`` is normal, and, in one of several images of a breast or where the network
+            outlines nothing, also where no outline is left.
         lesion_probability: (rows, cols) in [0, 1], after superpixels where they are on, before threshold.
-        class_probabilities: calibrated; ``normal``, ``benign``, ``malignant`` in this order, sum 1.
+        class_probabilities: calibrated; ``normal``, ``benign``, ``malignant`` in this order, sum 1. Those of
+            the breast, where several images of it were looked at together.
         malignancy_probability: that of ``malignant``.
         predicted: the class that agrees with the mask; see `decide`.
         checkpoint_version: of the model that answered.
         uncertainty: of stochastic passes, None without them: ``class_entropy`` (nats, of the mean
             class probabilities), ``mutual_information`` (nats), ``variation_ratio``,
-            ``mask_disagreement`` (mean pairwise 1 - Dice) and ``passes``, how many there were.
+            ``mask_disagreement`` (mean pairwise 1 - Dice; absent where the network outlines nothing) and
+            ``passes``, how many there were, or ``members`` of an ensemble.
         lesion_deviation: (rows, cols), standard deviation of the lesion probability over the passes.
         heat_map: (rows, cols) Grad-CAM in [0, 1], None where none was asked for.
         explained: the class that the heat map is for.
+        above_operating_point: whether the probability of malignancy reaches the threshold that was chosen for
+            a stated sensitivity; None where the checkpoint names none.
     """
 
     mask: LabelArray
@@ -43,6 +48,7 @@ class Prediction:
     lesion_deviation: FloatArray | None = None
     heat_map: FloatArray | None = None
     explained: LesionClass | None = None
+    above_operating_point: bool | None = None
 
 
 def decide(

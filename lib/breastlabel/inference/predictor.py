@@ -2,69 +2,42 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
-from weakref import WeakKeyDictionary
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from breastlabel.errors import BreastLabelError, CheckpointError
 from breastlabel.imaging.image import BreastImage, FloatArray
 from breastlabel.imaging.vocabulary import LesionClass
 from breastlabel.inference import uncertainty
-from breastlabel.inference.calibration import apply_temperature
+from breastlabel.inference.asked import Asked, require_analysable
 from breastlabel.inference.gradcam import class_heat_map, unit_heat
-from breastlabel.inference.morphology import BoolArray, clean_mask, threshold
+from breastlabel.inference.loading import CheckpointLike, load, lock_of
 from breastlabel.inference.passes import augmented_pass, check_augmentations, dropout_passes
 from breastlabel.inference.prediction import Prediction, decide
-from breastlabel.inference.superpixels import refine
+from breastlabel.inference.readout import Readout, by_class
+from breastlabel.inference.sequence_prediction import SequencePrediction
+from breastlabel.inference.sequence_predictor import SequencePredictor, alone
 from breastlabel.networks import HybridNetwork
+from breastlabel.networks.sequences import SequenceNetwork
 from breastlabel.transforms.ultrasound import Prepared
 
 __all__ = ["CheckpointLike", "Predictor"]
-
-_MIN_AREA_FRACTION = 0.001
-_LOCKS: WeakKeyDictionary[nn.Module, threading.Lock] = WeakKeyDictionary()
-_LOCKS_GUARD = threading.Lock()
-
-
-class CheckpointLike(Protocol):
-    """What a predictor needs of a checkpoint; `breastlabel.training.Checkpoint` has it."""
-
-    @property
-    def network(self) -> nn.Module:
-        """In evaluation mode."""
-        ...
-
-    @property
-    def preparation(self) -> Any:
-        """Pixels (rows, cols) -> Prepared."""
-        ...
-
-    @property
-    def spec(self) -> Mapping[str, Any]:
-        """``calibration``, ``thresholds`` and ``inference`` are read here."""
-        ...
-
-    @property
-    def version(self) -> str:
-        """Named in every answer."""
-        ...
 
 
 class Predictor:
     """Predict lesions with one checkpoint: prepare, forward, calibrate, restore, refine, decide.
 
     Everything it does is what the checkpoint says: the preparation, ``calibration.temperature``,
-    ``thresholds`` (``mask`` 0.5, ``normal`` 0.5, ``min_area_fraction`` 0.001 of the image) and
-    ``inference`` (``superpixels`` false, ``superpixel_options`` {}, ``tta`` [], ``largest_only`` false),
-    each with the value here where it says nothing. `breastlabel.inference.prediction.decide` states how
-    outline and class are made to agree.
+    ``thresholds`` (``mask`` 0.5, ``normal`` 0.5, ``min_area_fraction`` 0.001 of the image),
+    ``operating_point`` (none) and ``inference`` (``superpixels`` false, ``superpixel_options`` {},
+    ``tta`` [], ``largest_only`` false), each with the value here where it says nothing.
+    `breastlabel.inference.prediction.decide` states how outline and class are made to agree.
 
     Predictors may be shared by threads, and a checkpoint by predictors on one device: a network runs in
     one thread at a time, because its dropout is switched on and off; the rest goes in parallel.
@@ -89,28 +62,44 @@ class Predictor:
             CheckpointError: the folder is no usable checkpoint.
             UnknownNameError: an unknown flip.
         """
-        loaded = _load(checkpoint)
-        spec = loaded.spec
-        thresholds = dict(spec.get("thresholds", {}))
-        inference = dict(spec.get("inference", {}))
-        self.checkpoint = loaded
+        self.checkpoint = load(checkpoint)
+        spec = self.checkpoint.spec
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.superpixels = bool(inference.get("superpixels", False)) if superpixels is None else superpixels
-        self.superpixel_options = dict(inference.get("superpixel_options", {}))
-        self.temperature = float(spec.get("calibration", {}).get("temperature", 1.0))
-        self.mask_threshold = float(thresholds.get("mask", 0.5))
-        self.normal_threshold = float(thresholds.get("normal", 0.5))
-        self.min_area_fraction = float(thresholds.get("min_area_fraction", _MIN_AREA_FRACTION))
-        self.largest_only = bool(inference.get("largest_only", False))
-        views = inference.get("tta", []) if tta is None or tta is True else tta
+        self.readout = Readout.of(spec, superpixels=superpixels)
+        views = spec.get("inference", {}).get("tta", []) if tta is None or tta is True else tta
         self.views = check_augmentations(() if views is False else tuple(views))
-        self._network = loaded.network.to(self.device).eval()
-        self._lock = _lock_of(self._network)
+        self._network = self.checkpoint.network.to(self.device).eval()
+        self._lock = lock_of(self._network)
+        self._sequences = (
+            SequencePredictor(self._network, self.checkpoint, self.readout, self.views, self.device)
+            if isinstance(self._network, SequenceNetwork)
+            else None
+        )
 
     @property
     def version(self) -> str:
         """The checkpoint's version."""
         return self.checkpoint.version
+
+    @property
+    def temperature(self) -> float:
+        """By which class logits are divided."""
+        return self.readout.temperature
+
+    @property
+    def mask_threshold(self) -> float:
+        """Probability from which a pixel belongs to a lesion."""
+        return self.readout.mask_threshold
+
+    @property
+    def superpixels(self) -> bool:
+        """Whether SLIC superpixels refine the mask."""
+        return self.readout.superpixels
+
+    @property
+    def takes_sequences(self) -> bool:
+        """Whether several images of a breast are judged together, as `predict_sequence` does."""
+        return self._sequences is not None
 
     def predict(
         self,
@@ -132,10 +121,46 @@ class Predictor:
             seed: of the stochastic passes.
 
         Raises:
-            InvalidImageError: the preparation or the network cannot take the image.
+            InvalidImageError: the preparation or the network cannot take the image, or it is marked as not
+                analysable.
         """
-        options = _Options(uncertainty_passes, explain or explain_class is not None, explain_class, seed)
-        return self._predict_batch([image], options)[0]
+        asked = Asked(uncertainty_passes, explain or explain_class is not None, explain_class, seed)
+        return self._predict_batch([image], asked)[0]
+
+    def predict_sequence(
+        self,
+        images: Sequence[BreastImage],
+        *,
+        contexts: FloatArray | None = None,
+        newest: Sequence[bool] | None = None,
+        uncertainty_passes: int = 0,
+        explain: bool = False,
+        explain_class: LesionClass | None = None,
+        seed: int = 0,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> SequencePrediction:
+        """One class for a breast, and an outline in each image of it.
+
+        Args:
+            images: of one breast, oldest exam first, CC before MLO within an exam; each of any size.
+            contexts: (images, CONTEXT_SIZE), `breastlabel.imaging.context.image_context` of each; None where
+                only the pixels are known.
+            newest: of each image, whether it is of the newest exam; all, if None.
+            uncertainty_passes: stochastic passes (dropout) over the whole sequence, encoded once.
+            explain: whether to make heat maps, on one scale for all images: 1 at the breast's peak.
+            explain_class: for this class instead of the predicted one.
+            seed: of the stochastic passes.
+            should_stop: asked between the stages.
+
+        Raises:
+            InvalidImageError: no image, none of the newest exam, contexts of another size, an image that is
+                not analysable, or several images for a network that looks at one.
+            StoppedError: ``should_stop`` said so.
+        """
+        asked = Asked(uncertainty_passes, explain or explain_class is not None, explain_class, seed)
+        if self._sequences is not None:
+            return self._sequences(images, contexts=contexts, newest=newest, asked=asked, stop=should_stop)
+        return alone(images, lambda image: self._predict_batch([image], asked)[0])
 
     def predict_many(
         self,
@@ -152,7 +177,7 @@ class Predictor:
         """Predict a stream of images, ``batch_size`` at a time, so that memory stays flat.
 
         Args:
-            images: drawn as they are needed.
+            images: drawn as they are needed; each is judged by itself.
             progress: called with the number of images done so far, after each batch.
             should_stop: asked before each batch; true ends the stream.
             on_error: called with an image's position and what is wrong with it; the rest goes on. The
@@ -161,14 +186,14 @@ class Predictor:
         Yields:
             (position in ``images``, prediction), in order. Equal to those of `predict`.
         """
-        options = _Options(uncertainty_passes, explain, None, seed)
+        asked = Asked(uncertainty_passes, explain, None, seed)
         stream = enumerate(images)
         done = 0
         while not (should_stop is not None and should_stop()):
             batch = list(islice(stream, max(1, batch_size)))
             if not batch:
                 return
-            yield from self._predict_each(batch, options, on_error)
+            yield from self._predict_each(batch, asked, on_error)
             done += len(batch)
             if progress is not None:
                 progress(done)
@@ -176,11 +201,11 @@ class Predictor:
     def _predict_each(
         self,
         batch: list[tuple[int, BreastImage]],
-        options: _Options,
+        asked: Asked,
         on_error: Callable[[int, BreastLabelError], None] | None,
     ) -> Iterator[tuple[int, Prediction]]:
         try:
-            predictions = self._predict_batch([image for _, image in batch], options)
+            predictions = self._predict_batch([image for _, image in batch], asked)
         except BreastLabelError as error:
             if on_error is None:
                 raise
@@ -188,20 +213,24 @@ class Predictor:
                 on_error(batch[0][0], error)
                 return
             for item in batch:
-                yield from self._predict_each([item], options, on_error)
+                yield from self._predict_each([item], asked, on_error)
             return
         yield from zip((index for index, _ in batch), predictions, strict=True)
 
-    def _predict_batch(self, images: Sequence[BreastImage], options: _Options) -> list[Prediction]:
+    def _predict_batch(self, images: Sequence[BreastImage], asked: Asked) -> list[Prediction]:
+        if self._sequences is not None:
+            return [self._sequences([image], asked=asked).images[0] for image in images]
+        for image in images:
+            require_analysable(image)
         prepared = [self.checkpoint.preparation(image.pixels) for image in images]
         stacked = np.stack([np.asarray(p.image, dtype=np.float32) for p in prepared])
         inputs = torch.from_numpy(stacked)[:, None].to(self.device)
         with self._lock:
             answer = augmented_pass(self._network, inputs, views=self.views)
         probabilities = torch.sigmoid(answer.mask_logits[:, 0]).cpu().numpy()
-        classes = apply_temperature(answer.class_logits.cpu().numpy(), self.temperature)
+        classes = self.readout.probabilities(answer.class_logits.cpu().numpy())
         return [
-            self._finish(image, p, inputs[i : i + 1], probabilities[i], classes[i], options)
+            self._finish(image, p, inputs[i : i + 1], probabilities[i], classes[i], asked)
             for i, (image, p) in enumerate(zip(images, prepared, strict=True))
         ]
 
@@ -212,55 +241,44 @@ class Predictor:
         inputs: Tensor,
         probability: FloatArray,
         classes: np.ndarray[Any, np.dtype[np.float64]],
-        options: _Options,
+        asked: Asked,
     ) -> Prediction:
         """From the network's answer on the prepared image to the answer on the image."""
-        lesion = np.clip(prepared.geometry.restore(probability[None])[0], 0.0, 1.0)
-        if self.superpixels:
-            lesion = refine(lesion, image.pixels, **self.superpixel_options)
-        by_class = {c.label: float(classes[c]) for c in LesionClass}
-        mask, predicted = decide(self._region(lesion), by_class, normal_threshold=self.normal_threshold)
-        scores, deviation = self._uncertainty(inputs, prepared, options)
-        explained = options.explain_class if options.explain_class is not None else predicted
+        readout = self.readout
+        lesion = readout.refined(prepared.geometry.restore(probability[None])[0], image.pixels)
+        probabilities = by_class(classes)
+        mask, predicted = decide(
+            readout.region(lesion), probabilities, normal_threshold=readout.normal_threshold
+        )
+        scores, deviation = self._uncertainty(inputs, prepared, asked)
+        explained = asked.explain_class if asked.explain_class is not None else predicted
         return Prediction(
             mask=mask,
             lesion_probability=lesion,
-            class_probabilities=by_class,
-            malignancy_probability=by_class["malignant"],
+            class_probabilities=probabilities,
+            malignancy_probability=probabilities["malignant"],
             predicted=predicted,
             checkpoint_version=self.version,
             uncertainty=scores,
             lesion_deviation=deviation,
-            heat_map=self._heat(inputs, prepared, explained) if options.explain else None,
-            explained=explained if options.explain else None,
-        )
-
-    def _region(self, lesion: FloatArray) -> BoolArray:
-        # One pixel in 200: about the size of a pixel of the prepared image, on an image of any size.
-        radius = round(min(lesion.shape) / 200)
-        return clean_mask(
-            threshold(lesion, self.mask_threshold),
-            radius=radius,
-            min_area_fraction=self.min_area_fraction,
-            largest_only=self.largest_only,
+            heat_map=self._heat(inputs, prepared, explained) if asked.explain else None,
+            explained=explained if asked.explain else None,
+            above_operating_point=readout.above_operating_point(probabilities["malignant"]),
         )
 
     def _uncertainty(
-        self, inputs: Tensor, prepared: Prepared, options: _Options
+        self, inputs: Tensor, prepared: Prepared, asked: Asked
     ) -> tuple[dict[str, float] | None, FloatArray | None]:
-        if options.passes <= 0:
+        if asked.passes <= 0:
             return None, None
         network = self._staged("uncertainty")
         with self._lock:
-            answer = dropout_passes(network, inputs, n=options.passes, seed=options.seed)
-        classes = apply_temperature(answer.class_logits.cpu().numpy(), self.temperature)
+            answer = dropout_passes(network, inputs, n=asked.passes, seed=asked.seed)
         masks = torch.sigmoid(answer.mask_logits[:, 0]).cpu().numpy()
         scores = {
-            "class_entropy": float(uncertainty.predictive_entropy(classes)),
-            "mutual_information": float(uncertainty.mutual_information(classes)),
-            "variation_ratio": float(uncertainty.variation_ratio(classes)),
+            **uncertainty.class_scores(self.readout.probabilities(answer.class_logits.cpu().numpy())),
             "mask_disagreement": uncertainty.mask_disagreement(masks, level=self.mask_threshold),
-            "passes": float(options.passes),
+            "passes": float(asked.passes),
         }
         deviation = masks.std(axis=0).astype(np.float32)
         return scores, np.maximum(prepared.geometry.restore(deviation[None])[0], 0.0)
@@ -278,26 +296,3 @@ class Predictor:
                 f"{type(self._network).__name__}; ask for the mask and the class only"
             )
         return self._network
-
-
-class _Options(NamedTuple):
-    """What was asked for beside mask and class."""
-
-    passes: int
-    explain: bool
-    explain_class: LesionClass | None
-    seed: int
-
-
-def _lock_of(network: nn.Module) -> threading.Lock:
-    with _LOCKS_GUARD:
-        return _LOCKS.setdefault(network, threading.Lock())
-
-
-def _load(checkpoint: Path | str | CheckpointLike) -> CheckpointLike:
-    if not isinstance(checkpoint, (str, Path)):
-        return checkpoint
-    # Training uses this package's calibration, so it is imported only where it is needed.
-    from breastlabel.training.checkpoint import load_checkpoint
-
-    return load_checkpoint(Path(checkpoint))

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 __all__ = [
     "as_two_classes",
+    "class_scores",
     "entropy",
     "mask_disagreement",
     "mutual_information",
@@ -83,6 +84,15 @@ def mask_disagreement(passes: Floats, *, level: float = 0.5) -> float:
     dice = np.where(total > 0.0, overlap / np.maximum(total, 1.0), 1.0)
     pairs = np.triu_indices(n, k=1)
     return float(np.mean(1.0 - dice[pairs]))
+
+
+def class_scores(passes: Floats) -> dict[str, float]:
+    """What passes (T, K) say of one case: its entropy (nats), mutual information and variation ratio."""
+    return {
+        "class_entropy": float(predictive_entropy(passes)),
+        "mutual_information": float(mutual_information(passes)),
+        "variation_ratio": float(variation_ratio(passes)),
+    }
 
 
 def as_two_classes(probabilities: Floats) -> Floats:

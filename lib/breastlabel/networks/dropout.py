@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from breastlabel.networks.base import HybridNetwork, HybridOutput
+from breastlabel.networks.sequences import SequenceBatch, SequenceNetwork
 
 __all__ = ["SampledAnswers", "SampledNetworks", "dropout_modules", "set_dropout", "stochastic_passes"]
 
@@ -26,17 +28,26 @@ def set_dropout(module: nn.Module, active: bool) -> None:
 
 
 @torch.inference_mode()
-def stochastic_passes(network: HybridNetwork, image: Tensor, passes: int) -> list[HybridOutput]:
+def stochastic_passes(
+    network: HybridNetwork,
+    image: Tensor,
+    passes: int,
+    *,
+    sequence: Tensor | None = None,
+    context: Tensor | None = None,
+) -> list[HybridOutput]:
     """Monte Carlo dropout (Gal and Ghahramani 2016): encode once, repeat from the first dropout on.
 
     Args:
         network: in eval mode; left as it was found.
         image: (B, 1, H, W).
         passes: number of outputs wanted.
+        sequence: (B,), of a `SequenceNetwork`: which images are read together; None for each by itself.
+        context: (B, CONTEXT_SIZE), of a `SequenceNetwork`.
     """
     network.check_input(image)
     features = network.encode(image)
-    texture = network.describe(image)
+    answer = _reader(network, image, features, sequence, context)
     states = [(layer, layer.training) for layer in dropout_modules(network)]
     outputs: list[HybridOutput] = []
     decoded: Tensor | None = None
@@ -46,11 +57,27 @@ def stochastic_passes(network: HybridNetwork, image: Tensor, passes: int) -> lis
         for _ in range(passes):
             if decoded is None or inside_decoder:
                 decoded = network.decode(features)
-            outputs.append(network.heads(decoded, features[-1], image, texture=texture))
+            outputs.append(answer(decoded))
     finally:
         for layer, training in states:
             layer.train(training)
     return outputs
+
+
+def _reader(
+    network: HybridNetwork,
+    image: Tensor,
+    features: list[Tensor],
+    sequence: Tensor | None,
+    context: Tensor | None,
+) -> Callable[[Tensor], HybridOutput]:
+    """From decoded maps to the answer; what does not change from pass to pass is computed here."""
+    if isinstance(network, SequenceNetwork):
+        batch = SequenceBatch.singles(image, context)
+        batch = batch if sequence is None else batch._replace(sequence=sequence)
+        return lambda decoded: network.read(features, decoded, batch)
+    texture = network.describe(image)
+    return lambda decoded: network.heads(decoded, features[-1], image, texture=texture)
 
 
 class SampledAnswers(NamedTuple):
