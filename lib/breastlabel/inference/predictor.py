@@ -101,6 +101,21 @@ class Predictor:
         """Whether several images of a breast are judged together, as `predict_sequence` does."""
         return self._sequences is not None
 
+    @property
+    def outlines(self) -> bool:
+        """Whether lesions are outlined; else masks are empty, and the probabilities decide alone."""
+        return not isinstance(self._network, SequenceNetwork) or self._network.outlines
+
+    @property
+    def uses_views(self) -> bool:
+        """Whether the other views of the breast in the same exam belong into a sequence."""
+        return isinstance(self._network, SequenceNetwork) and self._network.uses_views
+
+    @property
+    def uses_priors(self) -> bool:
+        """Whether older exams of the breast belong into a sequence."""
+        return isinstance(self._network, SequenceNetwork) and self._network.uses_priors
+
     def predict(
         self,
         image: BreastImage,

@@ -1,8 +1,4 @@
-"""Passes over the images of one breast: plain, with test-time augmentation, stochastic, and explained.
-
-A breast may have six films of a thousand pixels square. So images are encoded and decoded a few at a time,
-and only the deepest and the decoded maps are kept to be read together.
-"""
+"""Passes over the images of one breast: plain, with test-time augmentation, stochastic, and explained."""
 
 from __future__ import annotations
 
@@ -21,8 +17,6 @@ from breastlabel.networks.sequences import SequenceBatch, SequenceNetwork
 
 __all__ = ["sequence_dropout_passes", "sequence_heat_maps", "sequence_pass"]
 
-_PIXELS_AT_ONCE = 1 << 21
-
 
 @torch.inference_mode()
 def sequence_pass(
@@ -37,14 +31,13 @@ def sequence_pass(
     Returns:
         ``mask_logits`` (M, 1, H, W), ``class_logits`` (B, K), float32.
     """
-    network.check_input(batch.images)
-    output = _read(network, batch)
-    if not views:
-        return HybridOutput(output.mask_logits.float(), output.class_logits.float())
+    output: HybridOutput = network(*batch)
     masks, classes = output.mask_logits.float(), output.class_logits.float()
+    if not views:
+        return HybridOutput(masks, classes)
     for name in views:
         axes = AUGMENTATIONS[name]
-        turned = _read(network, batch._replace(images=batch.images.flip(axes)))
+        turned: HybridOutput = network(batch.images.flip(axes), batch.sequence, batch.context)
         masks = masks + turned.mask_logits.float().flip(axes)
         classes = classes + turned.class_logits.float()
     n = 1 + len(views)
@@ -82,7 +75,7 @@ def sequence_heat_maps(network: SequenceNetwork, batch: SequenceBatch, class_ind
     network.check_input(batch.images)
     size = (int(batch.images.shape[-2]), int(batch.images.shape[-1]))
     with torch.no_grad():
-        deepest, decoded = _encode_and_decode(network, batch.images)
+        deepest, decoded = network.look(batch.images)
     heats = [
         F.interpolate(
             _heat(network, batch, deepest, decoded, index, class_index)[:, None],
@@ -125,18 +118,3 @@ def _heat(
             logits[class_index], own, allow_unused=True, materialize_grads=True
         )
     return grad_cam(own.detach(), gradients[0])
-
-
-def _read(network: SequenceNetwork, batch: SequenceBatch) -> HybridOutput:
-    deepest, decoded = _encode_and_decode(network, batch.images)
-    return network.read([deepest], decoded, batch)
-
-
-def _encode_and_decode(network: SequenceNetwork, images: Tensor) -> tuple[Tensor, Tensor]:
-    at_once = max(1, _PIXELS_AT_ONCE // (images.shape[-2] * images.shape[-1]))
-    deepest, decoded = [], []
-    for part in torch.split(images, at_once):
-        features = network.encode(part)
-        decoded.append(network.decode(features))
-        deepest.append(features[-1])
-    return torch.cat(deepest), torch.cat(decoded)

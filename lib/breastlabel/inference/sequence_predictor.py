@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from breastlabel.errors import CheckpointError, InvalidImageError, StoppedError
+from breastlabel.errors import CheckpointError, InvalidImageError
 from breastlabel.imaging.context import CONTEXT_SIZE
 from breastlabel.imaging.image import BreastImage, FloatArray
 from breastlabel.imaging.vocabulary import LesionClass
@@ -25,11 +24,12 @@ from breastlabel.inference.sequence_passes import (
     sequence_pass,
 )
 from breastlabel.inference.sequence_prediction import SequencePrediction, decide_breast, paint
+from breastlabel.inference.stages import Stages
 from breastlabel.networks import HybridOutput
 from breastlabel.networks.sequences import SequenceBatch, SequenceNetwork
 from breastlabel.transforms.ultrasound import Prepared
 
-__all__ = ["SequencePredictor", "Stages", "alone", "newest_of"]
+__all__ = ["SequencePredictor", "alone", "newest_of"]
 
 
 class SequencePredictor:
@@ -181,33 +181,6 @@ class SequencePredictor:
         # Resampling lowers a peak, so the scale is set anew: one for the breast.
         peak = max(float(heat.max()) for heat in restored)
         return [np.maximum(heat, 0.0) / np.float32(peak) if peak > 0.0 else heat for heat in restored]
-
-
-class Stages:
-    """Seconds by stage; between them the caller may stop the work."""
-
-    def __init__(self, stop: Callable[[], bool] | None = None) -> None:
-        self.seconds: dict[str, float] = {}
-        self._stop = stop
-        self._name = ""
-        self._started = 0.0
-
-    def __call__(self, name: str) -> Stages:
-        """Begin a stage, as a context.
-
-        Raises:
-            StoppedError: the caller asked to stop.
-        """
-        if self._stop is not None and self._stop():
-            raise StoppedError("the prediction was stopped on request; ask again for an answer")
-        self._name = name
-        return self
-
-    def __enter__(self) -> None:
-        self._started = time.perf_counter()
-
-    def __exit__(self, *error: object) -> None:
-        self.seconds[self._name] = time.perf_counter() - self._started
 
 
 class _Spread(NamedTuple):

@@ -14,6 +14,8 @@ from breastlabel.networks.base import HybridNetwork, HybridOutput
 
 __all__ = ["SequenceBatch", "SequenceNetwork"]
 
+_PIXELS_AT_ONCE = 1 << 21
+
 
 class SequenceBatch(NamedTuple):
     """M images of B sequences, without padding.
@@ -73,7 +75,7 @@ class SequenceNetwork(HybridNetwork):
         """Masks of the images and classes of the sequences.
 
         Args:
-            features: of `encode`, for the M images.
+            features: of `encode`, for the M images; the deepest at least.
             decoded: of `decode`.
 
         Returns:
@@ -104,8 +106,25 @@ class SequenceNetwork(HybridNetwork):
             InvalidImageError: the shapes do not fit, or ``sequence`` does not count up from 0.
         """
         batch = self.make_batch(image, sequence, context)
-        features = self.encode(image)
-        return self.read(features, self.decode(features), batch)
+        if self.training or torch.is_grad_enabled():
+            features = self.encode(image)
+            return self.read(features, self.decode(features), batch)
+        deepest, decoded = self.look(image)
+        return self.read([deepest], decoded, batch)
+
+    def look(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """The deepest and the decoded maps of (M, 1, H, W) images, encoded a few at a time.
+
+        A breast may have six films of a thousand pixels square, whose finer maps would not fit together into
+        the memory of a small machine. For inference: the network is in evaluation mode.
+        """
+        at_once = max(1, _PIXELS_AT_ONCE // (image.shape[-2] * image.shape[-1]))
+        deepest, decoded = [], []
+        for part in torch.split(image, at_once):
+            features = self.encode(part)
+            deepest.append(features[-1])
+            decoded.append(self.decode(features))
+        return torch.cat(deepest), torch.cat(decoded)
 
     def make_batch(self, image: Tensor, sequence: Tensor | None, context: Tensor | None) -> SequenceBatch:
         """What `forward` was given as one batch, checked; see there."""
