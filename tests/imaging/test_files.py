@@ -26,6 +26,7 @@ from breastlabel.imaging import (
     write_image,
     write_mask,
 )
+from breastlabel.imaging.files import image_space
 
 VOLUMES = (".nrrd", ".nii.gz", ".nii")
 ROTATED = Geometry(
@@ -198,6 +199,24 @@ def test_nifti_colour_is_read(tmp_path: Path) -> None:
     pixels = read_image(tmp_path / "a.nii.gz").pixels
     assert pixels.shape == (2, 3)
     assert pixels[1, 2] == pytest.approx(29.9, abs=1e-3)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".nii.gz", ".nrrd"])
+def test_an_images_space_is_that_of_the_image_read(tmp_path: Path, suffix: str, grey: np.ndarray) -> None:
+    path = tmp_path / f"a{suffix}"
+    if suffix in VOLUMES:
+        write_image(path, grey, geometry=Geometry((0.1, 0.2, 1.0)))
+    else:
+        Image.fromarray(grey.astype(np.uint8)).save(path, dpi=(254, 127))
+    image = read_image(path)
+    assert image_space(path) == (image.shape, image.geometry)
+
+
+def test_the_space_of_a_still_needs_none_of_its_pixels(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (40, 50)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:200])
+    assert image_space(tmp_path / "a.png") == ((40, 50), Geometry())
 
 
 def test_unit_spacing_means_unknown(tmp_path: Path, grey: np.ndarray) -> None:

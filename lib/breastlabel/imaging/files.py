@@ -16,7 +16,7 @@ import numpy.typing as npt
 from breastlabel.errors import BreastLabelError, InvalidImageError, InvalidLabelError, NotFoundError
 from breastlabel.imaging.atomic import write_bytes_atomically
 from breastlabel.imaging.image import BreastImage, Geometry, LabelArray
-from breastlabel.imaging.raster import RASTER_SUFFIXES, png_bytes, read_raster
+from breastlabel.imaging.raster import RASTER_SUFFIXES, png_bytes, raster_space, read_raster
 from breastlabel.imaging.stored import StoredImage, to_grey, without_alpha
 from breastlabel.imaging.vocabulary import LesionClass, Modality
 from breastlabel.imaging.volumes import NIFTI_SUFFIXES, NRRD_SUFFIXES, nifti_bytes, nrrd_bytes, read_volume
@@ -24,6 +24,7 @@ from breastlabel.imaging.volumes import NIFTI_SUFFIXES, NRRD_SUFFIXES, nifti_byt
 __all__ = [
     "IMAGE_SUFFIXES",
     "binary_mask",
+    "image_space",
     "image_stem",
     "read_image",
     "read_mask",
@@ -77,6 +78,20 @@ def read_image(path: Path | str, *, modality: Modality | None = None) -> BreastI
         )
     except InvalidImageError as error:
         raise _naming_the_file(error, file.name) from error
+
+
+def image_space(path: Path | str) -> tuple[tuple[int, int], Geometry]:
+    """(rows, cols) and space of an image that `read_image` would give; of a still from its header alone.
+
+    Raises:
+        NotFoundError: no such file.
+        InvalidImageError: as `read_image`, for what is read.
+    """
+    file = _existing(path)
+    if _suffix(file.name) in RASTER_SUFFIXES:
+        return raster_space(file)
+    image = read_image(file)
+    return image.shape, image.geometry
 
 
 def read_mask(path: Path | str, *, shape: tuple[int, int] | None = None) -> LabelArray:
@@ -206,7 +221,7 @@ def _stored_label(file: Path, *, palette_indices: bool) -> npt.NDArray[Any]:
     try:
         return _read_stored(file, _suffix(file.name), palette_indices=palette_indices).array
     except InvalidImageError as error:
-        raise InvalidLabelError(str(error)) from error
+        raise InvalidLabelError(str(_naming_the_file(error, file.name))) from error
 
 
 def _naming_the_file(error: InvalidImageError, name: str) -> InvalidImageError:

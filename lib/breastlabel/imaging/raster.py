@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from breastlabel.errors import InvalidImageError
 from breastlabel.imaging.image import Geometry
 from breastlabel.imaging.stored import MAX_PIXELS, StoredImage, check_size
 
-__all__ = ["RASTER_SUFFIXES", "png_bytes", "read_raster"]
+__all__ = ["RASTER_SUFFIXES", "png_bytes", "raster_space", "read_raster"]
 
 RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".pgm")
 
@@ -37,6 +39,26 @@ def read_raster(path: Path, *, palette_indices: bool = False) -> StoredImage:
     Raises:
         InvalidImageError: truncated, not an image, several frames, or too large.
     """
+    with _opened(path) as image:
+        geometry = _geometry(path, image)
+        if _is_deep_colour(image, path):
+            return StoredImage(_decode_deep_colour(path), geometry, None)
+        return StoredImage(_pillow_array(image, palette_indices=palette_indices), geometry, None)
+
+
+def raster_space(path: Path) -> tuple[tuple[int, int], Geometry]:
+    """(rows, cols) and space of one still image, from its header alone.
+
+    Raises:
+        InvalidImageError: as `read_raster`, for what the header tells.
+    """
+    with _opened(path) as image:
+        return (image.height, image.width), _geometry(path, image)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A still image of a size that may be decoded; what goes wrong with it is an `InvalidImageError`."""
     name = path.name
     try:
         with Image.open(path, formats=_FORMATS) as image:
@@ -46,10 +68,7 @@ def read_raster(path: Path, *, palette_indices: bool = False) -> StoredImage:
                 raise InvalidImageError(
                     f"one still image is required; {name} has {frames} frames; save one of them"
                 )
-            geometry = _geometry(path, image)
-            if _is_deep_colour(image, path):
-                return StoredImage(_decode_deep_colour(path), geometry, None)
-            array = _pillow_array(image, palette_indices=palette_indices)
+            yield image
     except InvalidImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -62,7 +81,6 @@ def read_raster(path: Path, *, palette_indices: bool = False) -> StoredImage:
             f"a readable PNG, JPEG, TIFF, BMP or PGM image is required; {name} is damaged or of another "
             "format; export it again"
         ) from error
-    return StoredImage(array, geometry, None)
 
 
 def png_bytes(pixels: npt.NDArray[Any]) -> bytes:

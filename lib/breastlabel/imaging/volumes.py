@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ NRRD_SUFFIXES = (".nrrd",)
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # The header's 348 bytes, and four that say that no extension follows.
 _NIFTI_DATA = 352
-_NIFTI_2_HEADER = 540
+_NIFTI_1_HEADER, _NIFTI_2_HEADER = 348, 540
 _UNIT_IN_MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
 _NRRD_TYPES = {"u1": "unsigned char", "u2": "unsigned short", "i2": "short", "f4": "float"}
 
@@ -46,19 +47,8 @@ def read_volume(path: Path, *, suffix: str) -> StoredImage:
 
 def nifti_bytes(pixels: npt.NDArray[Any], geometry: Geometry, *, compress: bool) -> bytes:
     """(rows, cols) as a NIfTI-1 volume of one slice."""
-    import nibabel
-
-    affine = _LPS_TO_RAS @ _matrix(geometry)
-    # nibabel's header alone: its image would check and copy the same five times.
-    header = nibabel.Nifti1Header()
-    header.set_data_shape((pixels.shape[1], pixels.shape[0], 1))
-    header.set_data_dtype(pixels.dtype)
-    header.set_xyzt_units("mm")
-    header.set_sform(affine, code="scanner")
-    header.set_qform(affine, code="scanner")
-    header["magic"], header["vox_offset"] = b"n+1", _NIFTI_DATA
     native = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    data: bytes = header.binaryblock.ljust(_NIFTI_DATA, b"\0") + native.tobytes()
+    data = _new_nifti_header(native.shape, native.dtype, geometry) + native.tobytes()
     return gzip.compress(data, compresslevel=6, mtime=0) if compress else data
 
 
@@ -125,20 +115,40 @@ def _damaged(name: str, error: Exception) -> InvalidImageError:
     )
 
 
+# A folder's images are of few sizes, and nibabel takes longer over a header than over the pixels.
+@lru_cache(maxsize=64)
+def _new_nifti_header(shape: tuple[int, ...], dtype: np.dtype[Any], geometry: Geometry) -> bytes:
+    import nibabel
+
+    affine = _LPS_TO_RAS @ _matrix(geometry)
+    header = nibabel.Nifti1Header()
+    header.set_data_shape((shape[1], shape[0], 1))
+    header.set_data_dtype(dtype)
+    header.set_xyzt_units("mm")
+    header.set_sform(affine, code="scanner")
+    header.set_qform(affine, code="scanner")
+    header["magic"], header["vox_offset"] = b"n+1", _NIFTI_DATA
+    block: bytes = header.binaryblock
+    return block.ljust(_NIFTI_DATA, b"\0")
+
+
 def _read_nifti(path: Path, suffix: str) -> StoredImage:
     from nibabel.spatialimages import HeaderDataError
     from nibabel.wrapstruct import WrapStructError
 
     try:
         with gzip.open(path) if suffix.endswith(".gz") else path.open("rb") as file:
-            header = _nifti_header(file)
+            size = file.peek(4)[:4]
+            is_2 = _NIFTI_2_HEADER in (int.from_bytes(size, "little"), int.from_bytes(size, "big"))
+            header, geometry = _nifti_header(file.read(_NIFTI_2_HEADER if is_2 else _NIFTI_1_HEADER))
             sizes = tuple(int(size) for size in header.get_data_shape())
             check_size(sizes, path.name)
             # The fifth axis of NIfTI holds vectors, which is how some writers store colour.
             channels = sizes[4] if len(sizes) == 5 and sizes[4] in (3, 4) else 1
             _check_single(sizes[:4] if channels > 1 else sizes, path.name)
             array = np.asanyarray(header.data_from_fileobj(file))
-        geometry = _nifti_geometry(path, header)
+        # Without a stated space each library invents its own; viewers show ITK's.
+        geometry = geometry or itk_geometry(path) or _nifti_geometry(header)
     except (
         OSError,
         EOFError,
@@ -160,29 +170,25 @@ def _read_nifti(path: Path, suffix: str) -> StoredImage:
     return StoredImage(flat[:, :, 0] if channels == 1 else flat, geometry, _known_spacing(geometry.spacing))
 
 
-def _nifti_header(file: Any) -> Any:
-    """The header at the start of an open file; nibabel's own opening looks through every format it knows."""
+@lru_cache(maxsize=64)
+def _nifti_header(block: bytes) -> tuple[Any, Geometry | None]:
+    """A file's checked header, which nobody may change, and the space that it states, if it does."""
     import nibabel
 
-    size = file.peek(4)[:4]
-    if _NIFTI_2_HEADER in (int.from_bytes(size, "little"), int.from_bytes(size, "big")):
-        return nibabel.Nifti2Header.from_fileobj(file)
-    return nibabel.Nifti1Header.from_fileobj(file)
+    is_2 = len(block) == _NIFTI_2_HEADER
+    header = (nibabel.Nifti2Header if is_2 else nibabel.Nifti1Header)(block)
+    stated = int(header["qform_code"]) != 0 or int(header["sform_code"]) != 0
+    return header, _nifti_geometry(header) if stated else None
 
 
-def _nifti_geometry(path: Path, header: Any) -> Geometry:
-    if int(header["qform_code"]) == 0 and int(header["sform_code"]) == 0:
-        # Without a stated space each library invents its own; viewers show ITK's.
-        known = itk_geometry(path)
-        if known is not None:
-            return known
+def _nifti_geometry(header: Any) -> Geometry:
     unit = _UNIT_IN_MM.get(header.get_xyzt_units()[0], 1.0)
     in_mm = np.diag([unit, unit, unit, 1.0])
     affine: npt.NDArray[np.float64] = in_mm @ _LPS_TO_RAS @ header.get_best_affine()
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.isfinite(affine).all() or (spacing == 0).any():
         raise InvalidImageError(
-            f"a NIfTI affine with finite, nonzero spacing is required; that of {path.name} is not; repair it"
+            "a NIfTI affine with finite, nonzero spacing is required; got another; repair the file's header"
         )
     # float32 in the header: the seventh digit of a spacing is noise.
     spacing = np.array([float(f"{value:.7g}") for value in spacing], np.float64)

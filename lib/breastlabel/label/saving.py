@@ -10,7 +10,8 @@ from typing import Any
 from breastlabel.catalog import Catalog, LabelVersion
 from breastlabel.catalog.label_version import ORIGINAL, is_tag
 from breastlabel.datasets import class_of_mask
-from breastlabel.imaging import Geometry, LabelArray, read_image
+from breastlabel.imaging import Geometry, LabelArray
+from breastlabel.imaging.files import image_space
 from breastlabel.imaging.volumes import nifti_bytes
 from breastlabel.label.caller import caller
 from breastlabel.label.errors import BadRequestError
@@ -47,12 +48,12 @@ def save_label_map(
     """
     if not is_tag(tag):
         raise BadRequestError("a label's tag must be a plain word such as final; got another; leave it out")
-    image = read_image(image_file)
-    mask = read_segments(file, shape=image.shape, label_info=info.get("label_info"))
+    shape, geometry = image_space(image_file)
+    mask = read_segments(file, shape=shape, label_info=info.get("label_info"))
     options = Options(info)
     return catalog.labels.save(
         image_id,
-        _nifti(mask, image.geometry),
+        _nifti(mask, geometry),
         tag=tag,
         label=class_of_mask(mask).label,
         author=caller().author(info),
