@@ -90,7 +90,7 @@ def record_act(
 ) -> None:
     """Note an act in the transaction in which it is done."""
     connection.execute(
-        insert(audit_table),
+        _INSERT,
         {
             "at": at or datetime.now(UTC),
             "author": author,
@@ -101,3 +101,6 @@ def record_act(
             "details": dict(details or {}),
         },
     )
+
+
+_INSERT = insert(audit_table)

@@ -82,18 +82,18 @@ class Images:
         if not include_excluded:
             query = query.where(images_table.c.excluded.is_(None))
         with self._database.read() as connection:
-            return [record_from_row(row) for row in connection.execute(query).mappings()]
+            return [record_from_row(row) for row in connection.execute(query)]
 
     def one(self, image_id: str) -> ImageRecord:
         with self._database.read() as connection:
-            row = connection.execute(_ONE, {"b_image": image_id}).mappings().first()
+            row = connection.execute(_ONE, {"b_image": image_id}).first()
         if row is None:
             raise unknown_image(image_id)
         return record_from_row(row)
 
     def of_patient(self, patient_key: str) -> list[ImageRecord]:
         with self._database.read() as connection:
-            rows = connection.execute(_OF_PATIENT, {"b_patient": patient_key}).mappings()
+            rows = connection.execute(_OF_PATIENT, {"b_patient": patient_key})
             # Sorted here: the index on patients knows no order of images.
             return sorted(map(record_from_row, rows), key=lambda r: r.image_id)
 
@@ -106,7 +106,7 @@ class Images:
             for name in changes[image_id]:
                 if name not in _FIELDS:
                     raise UnknownNameError("field of an image", name, _FIELDS)
-            row = connection.execute(_ONE.with_for_update(), {"b_image": image_id}).mappings().first()
+            row = connection.execute(_ONE.with_for_update(), {"b_image": image_id}).first()
             if row is None:
                 raise unknown_image(image_id)
             before = record_from_row(row)

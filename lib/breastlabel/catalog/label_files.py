@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import os
 import secrets
-import shutil
 import threading
 import time
 import uuid
@@ -104,8 +103,8 @@ class LabelFiles:
 
     def shown(self, image_id: str, tag: str) -> list[Path]:
         """The files that lie in ``labels/<tag>`` for the image: the projection, or what was put there."""
-        folder = self.folder(tag)
-        return [p for suffix in LABEL_SUFFIXES if (p := folder / f"{image_id}{suffix}").is_file()]
+        stem = str(self.folder(tag) / image_id)
+        return [Path(stem + suffix) for suffix in LABEL_SUFFIXES if os.path.isfile(stem + suffix)]
 
     def shows(self, file: Path, version: LabelVersion) -> bool:
         """Whether a file is an untouched projection of this version, told by size and time stamp alone.
@@ -132,10 +131,11 @@ class LabelFiles:
         # Size and time stamp may be right where a power cut left nothing but zeros.
         if self.shows(target, version) and target.read_bytes() == source.read_bytes():
             return target
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.parent.is_dir():
+            target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
         try:
-            shutil.copyfile(source, temporary)
+            temporary.write_bytes(source.read_bytes())
             written = source.stat()
             os.utime(temporary, ns=(written.st_atime_ns, written.st_mtime_ns))
             temporary.replace(target)

@@ -175,8 +175,8 @@ def _versions_of(connection: Connection, ids: Sequence[str]) -> dict[str, list[L
     """The versions of images, oldest first."""
     versions: dict[str, list[LabelVersion]] = {image_id: [] for image_id in ids}
     rows = select(*version_columns()).where(labels_table.c.image_id.in_(ids))
-    for row in connection.execute(rows.order_by(labels_table.c.image_id, labels_table.c.version)).mappings():
-        versions[row["image_id"]].append(LabelVersion.from_row(row))
+    for row in connection.execute(rows.order_by(labels_table.c.image_id, labels_table.c.version)):
+        versions[row.image_id].append(LabelVersion(*row))
     return versions
 
 
@@ -229,7 +229,6 @@ def _record(connection: Connection, stored: _Stored, *, version: int) -> LabelVe
         "version": version,
         "tag": label.tag,
         "state": label.state,
-        "shown_as": shown_as(label.tag, label.state),
         "label": None,
         "file": stored.file,
         "sha256": stored.sha256,
@@ -243,7 +242,8 @@ def _record(connection: Connection, stored: _Stored, *, version: int) -> LabelVe
         "agreement": None,
         "info": dict(label.info),
     }
-    label_id = connection.execute(insert(labels_table), row).inserted_primary_key
+    shown = {"shown_as": shown_as(label.tag, label.state)}
+    label_id = connection.execute(insert(labels_table), row | shown).inserted_primary_key
     assert label_id is not None
     record_act(
         connection,
@@ -254,4 +254,4 @@ def _record(connection: Connection, stored: _Stored, *, version: int) -> LabelVe
         label_id=label_id[0],
         details={"version": version, "tag": label.tag},
     )
-    return LabelVersion.from_row({**row, "label_id": label_id[0]})
+    return LabelVersion(label_id=label_id[0], **row)

@@ -8,8 +8,6 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping
-
 from breastlabel.catalog.tables import labels_table
 
 __all__ = [
@@ -79,10 +77,6 @@ class LabelVersion:
         """The tag under which it may be shown; None for a rejected one."""
         return shown_as(self.tag, self.state)
 
-    @classmethod
-    def from_row(cls, row: RowMapping | Mapping[str, Any]) -> LabelVersion:
-        return cls(**{f.name: row[f.name] for f in fields(cls)})
-
 
 def is_tag(name: str) -> bool:
     """Whether a name can be a label's tag, and so that of a folder of labels."""
@@ -102,5 +96,5 @@ def shown_as(tag: str, state: str) -> str | None:
 
 
 def version_columns() -> list[Any]:
-    """The columns of the labels' table that a `LabelVersion` is made of."""
+    """The columns of the labels' table that a `LabelVersion` is made of, in the order of its fields."""
     return [labels_table.c[f.name] for f in fields(LabelVersion)]

@@ -41,13 +41,13 @@ _ROUNDS = 100
 
 def versions_of(connection: Connection, image_id: str) -> list[LabelVersion]:
     """All versions of an image, oldest first."""
-    return [LabelVersion.from_row(r) for r in connection.execute(_ALL, {"b_image": image_id}).mappings()]
+    return [LabelVersion(*row) for row in connection.execute(_ALL, {"b_image": image_id})]
 
 
 def current_version(connection: Connection, image_id: str, tag: str) -> LabelVersion | None:
     """The version of an image that counts for a tag; None where none does."""
-    row = connection.execute(_CURRENT, {"b_image": image_id, "b_tag": tag}).mappings().first()
-    return None if row is None else LabelVersion.from_row(row)
+    row = connection.execute(_CURRENT, {"b_image": image_id, "b_tag": tag}).first()
+    return None if row is None else LabelVersion(*row)
 
 
 class LabelWriter:

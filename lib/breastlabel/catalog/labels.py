@@ -63,8 +63,8 @@ class Labels:
             (labels_table.c.image_id == last.c.image_id) & (labels_table.c.version == last.c.version),
         )
         with self._database.read() as connection:
-            rows = connection.execute(query.order_by(labels_table.c.image_id)).mappings()
-            return {row["image_id"]: LabelVersion.from_row(row) for row in rows}
+            rows = connection.execute(query.order_by(labels_table.c.image_id))
+            return {row.image_id: LabelVersion(*row) for row in rows}
 
     def ids(self, tag: str = FINAL) -> list[str]:
         """Ids of the images that have a label of this tag, sorted."""
@@ -107,7 +107,7 @@ class Labels:
             .limit(limit)
         )
         with self._database.read() as connection:
-            return [LabelVersion.from_row(row) for row in connection.execute(query).mappings()]
+            return [LabelVersion(*row) for row in connection.execute(query)]
 
     # Changing
 

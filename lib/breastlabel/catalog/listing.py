@@ -93,6 +93,6 @@ def _add(connection: Connection, ids: list[str], found: dict[str, ListedImage]) 
         .where(labels.c.image_id.in_(ids), labels.c.shown_as.is_not(None))
         .order_by(labels.c.image_id, labels.c.version)
     )
-    for version in connection.execute(shown).mappings():
+    for version in connection.execute(shown):
         # The later version of a tag counts.
-        found[version["image_id"]].labels[version["shown_as"]] = LabelVersion.from_row(version)
+        found[version.image_id].labels[version.shown_as] = LabelVersion(*version[:-1])

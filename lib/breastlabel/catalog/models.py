@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import PurePosixPath
 from typing import Any
 
-from sqlalchemy import Column, RowMapping
+from sqlalchemy import Column
 
 from breastlabel.catalog.tables import images_table
 from breastlabel.errors import StudiesError
@@ -104,9 +104,12 @@ class ImageRecord:
         return self.spacing_rows, self.spacing_cols
 
 
+_FIELDS = tuple(f.name for f in fields(ImageRecord))
+
+
 def record_columns() -> list[Column[Any]]:
-    """The columns of the images' table that a record is made of."""
-    return [images_table.c[f.name] for f in fields(ImageRecord)]
+    """The columns of the images' table that a record is made of, in the order of its fields."""
+    return [images_table.c[name] for name in _FIELDS]
 
 
 def row_from_record(record: ImageRecord) -> dict[str, Any]:
@@ -114,9 +117,9 @@ def row_from_record(record: ImageRecord) -> dict[str, Any]:
     return {f.name: _plain(getattr(record, f.name)) for f in fields(record)}
 
 
-def record_from_row(row: RowMapping) -> ImageRecord:
-    """The stored row as a record: values as their enums."""
-    values = {f.name: row[images_table.c[f.name]] for f in fields(ImageRecord)}
+def record_from_row(row: Sequence[Any]) -> ImageRecord:
+    """The values of `record_columns` as a record: as their enums where there are any."""
+    values = dict(zip(_FIELDS, row, strict=True))
     values["modality"] = Modality(values["modality"])
     values["laterality"] = Laterality(values["laterality"]) if values["laterality"] else None
     values["view_position"] = ViewPosition(values["view_position"]) if values["view_position"] else None

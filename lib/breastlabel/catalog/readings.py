@@ -64,5 +64,5 @@ def _versions(database: Database, *conditions: ColumnElement[bool]) -> Iterator[
         .execution_options(yield_per=_ROWS_AT_ONCE)
     )
     with database.read() as connection:
-        for row in connection.execute(query).mappings():
-            yield LabelVersion.from_row(row)
+        for row in connection.execute(query):
+            yield LabelVersion(*row)

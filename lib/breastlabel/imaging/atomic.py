@@ -20,7 +20,8 @@ def write_bytes_atomically(path: Path, data: bytes) -> None:
     Raises:
         OSError: nothing was changed (full disk, no permission); the temporary file is removed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{secrets.token_hex(6)}.part"
     try:
         with temporary.open("xb") as file:
