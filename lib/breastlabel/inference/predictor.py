@@ -5,27 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from breastlabel.errors import BreastLabelError, CheckpointError
+from breastlabel.errors import BreastLabelError
 from breastlabel.imaging.image import BreastImage, FloatArray
 from breastlabel.imaging.vocabulary import LesionClass
-from breastlabel.inference import uncertainty
-from breastlabel.inference.asked import Asked, require_analysable
-from breastlabel.inference.gradcam import class_heat_map, unit_heat
-from breastlabel.inference.loading import CheckpointLike, load, lock_of
-from breastlabel.inference.passes import augmented_pass, check_augmentations, dropout_passes
-from breastlabel.inference.prediction import Prediction, decide
-from breastlabel.inference.readout import Readout, by_class
+from breastlabel.inference.asked import Asked
+from breastlabel.inference.image_predictor import ImagePredictor
+from breastlabel.inference.loading import CheckpointLike, load
+from breastlabel.inference.passes import check_augmentations
+from breastlabel.inference.prediction import Prediction
+from breastlabel.inference.readout import Readout
 from breastlabel.inference.sequence_prediction import SequencePrediction
 from breastlabel.inference.sequence_predictor import SequencePredictor, alone
-from breastlabel.networks import HybridNetwork
 from breastlabel.networks.sequences import SequenceNetwork
-from breastlabel.transforms.ultrasound import Prepared
 
 __all__ = ["CheckpointLike", "Predictor"]
 
@@ -69,11 +63,11 @@ class Predictor:
         views = spec.get("inference", {}).get("tta", []) if tta is None or tta is True else tta
         self.views = check_augmentations(() if views is False else tuple(views))
         self._network = self.checkpoint.network.to(self.device).eval()
-        self._lock = lock_of(self._network)
-        self._sequences = (
-            SequencePredictor(self._network, self.checkpoint, self.readout, self.views, self.device)
+        parts = (self.checkpoint, self.readout, self.views, self.device)
+        self._answers: SequencePredictor | ImagePredictor = (
+            SequencePredictor(self._network, *parts)
             if isinstance(self._network, SequenceNetwork)
-            else None
+            else ImagePredictor(self._network, *parts)
         )
 
     @property
@@ -99,7 +93,7 @@ class Predictor:
     @property
     def takes_sequences(self) -> bool:
         """Whether several images of a breast are judged together, as `predict_sequence` does."""
-        return self._sequences is not None
+        return isinstance(self._answers, SequencePredictor)
 
     @property
     def outlines(self) -> bool:
@@ -173,8 +167,8 @@ class Predictor:
             StoppedError: ``should_stop`` said so.
         """
         asked = Asked(uncertainty_passes, explain or explain_class is not None, explain_class, seed)
-        if self._sequences is not None:
-            return self._sequences(images, contexts=contexts, newest=newest, asked=asked, stop=should_stop)
+        if isinstance(self._answers, SequencePredictor):
+            return self._answers(images, contexts=contexts, newest=newest, asked=asked, stop=should_stop)
         return alone(images, lambda image: self._predict_batch([image], asked)[0])
 
     def predict_many(
@@ -233,81 +227,7 @@ class Predictor:
         yield from zip((index for index, _ in batch), predictions, strict=True)
 
     def _predict_batch(self, images: Sequence[BreastImage], asked: Asked) -> list[Prediction]:
-        if self._sequences is not None:
-            return [self._sequences([image], asked=asked).images[0] for image in images]
-        for image in images:
-            require_analysable(image)
-        prepared = [self.checkpoint.preparation(image.pixels) for image in images]
-        stacked = np.stack([np.asarray(p.image, dtype=np.float32) for p in prepared])
-        inputs = torch.from_numpy(stacked)[:, None].to(self.device)
-        with self._lock:
-            answer = augmented_pass(self._network, inputs, views=self.views)
-        probabilities = torch.sigmoid(answer.mask_logits[:, 0]).cpu().numpy()
-        classes = self.readout.probabilities(answer.class_logits.cpu().numpy())
-        return [
-            self._finish(image, p, inputs[i : i + 1], probabilities[i], classes[i], asked)
-            for i, (image, p) in enumerate(zip(images, prepared, strict=True))
-        ]
-
-    def _finish(
-        self,
-        image: BreastImage,
-        prepared: Prepared,
-        inputs: Tensor,
-        probability: FloatArray,
-        classes: np.ndarray[Any, np.dtype[np.float64]],
-        asked: Asked,
-    ) -> Prediction:
-        """From the network's answer on the prepared image to the answer on the image."""
-        readout = self.readout
-        lesion = readout.refined(prepared.geometry.restore(probability[None])[0], image.pixels)
-        probabilities = by_class(classes)
-        mask, predicted = decide(
-            readout.region(lesion), probabilities, normal_threshold=readout.normal_threshold
-        )
-        scores, deviation = self._uncertainty(inputs, prepared, asked)
-        explained = asked.explain_class if asked.explain_class is not None else predicted
-        return Prediction(
-            mask=mask,
-            lesion_probability=lesion,
-            class_probabilities=probabilities,
-            malignancy_probability=probabilities["malignant"],
-            predicted=predicted,
-            checkpoint_version=self.version,
-            uncertainty=scores,
-            lesion_deviation=deviation,
-            heat_map=self._heat(inputs, prepared, explained) if asked.explain else None,
-            explained=explained if asked.explain else None,
-            above_operating_point=readout.above_operating_point(probabilities["malignant"]),
-        )
-
-    def _uncertainty(
-        self, inputs: Tensor, prepared: Prepared, asked: Asked
-    ) -> tuple[dict[str, float] | None, FloatArray | None]:
-        if asked.passes <= 0:
-            return None, None
-        network = self._staged("uncertainty")
-        with self._lock:
-            answer = dropout_passes(network, inputs, n=asked.passes, seed=asked.seed)
-        masks = torch.sigmoid(answer.mask_logits[:, 0]).cpu().numpy()
-        scores = {
-            **uncertainty.class_scores(self.readout.probabilities(answer.class_logits.cpu().numpy())),
-            "mask_disagreement": uncertainty.mask_disagreement(masks, level=self.mask_threshold),
-            "passes": float(asked.passes),
-        }
-        deviation = masks.std(axis=0).astype(np.float32)
-        return scores, np.maximum(prepared.geometry.restore(deviation[None])[0], 0.0)
-
-    def _heat(self, inputs: Tensor, prepared: Prepared, explained: LesionClass) -> FloatArray:
-        network = self._staged("a heat map")
-        with self._lock:
-            heat = class_heat_map(network, inputs, int(explained))
-        return unit_heat(prepared.geometry.restore(heat[None])[0])
-
-    def _staged(self, purpose: str) -> HybridNetwork:
-        if not isinstance(self._network, HybridNetwork):
-            raise CheckpointError(
-                f"{purpose} requires a network with encode, decode and heads; this checkpoint's is a "
-                f"{type(self._network).__name__}; ask for the mask and the class only"
-            )
-        return self._network
+        answers = self._answers
+        if isinstance(answers, SequencePredictor):
+            return [answers([image], asked=asked).images[0] for image in images]
+        return answers(images, asked)

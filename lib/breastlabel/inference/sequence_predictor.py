@@ -27,7 +27,7 @@ from breastlabel.inference.sequence_prediction import SequencePrediction, decide
 from breastlabel.inference.stages import Stages
 from breastlabel.networks import HybridOutput
 from breastlabel.networks.sequences import SequenceBatch, SequenceNetwork
-from breastlabel.transforms.ultrasound import Prepared
+from breastlabel.transforms.prepared import Prepared
 
 __all__ = ["SequencePredictor", "alone", "newest_of"]
 
