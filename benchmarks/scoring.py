@@ -9,6 +9,7 @@ import logging
 import shutil
 import tempfile
 import time
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -37,32 +38,39 @@ PASSES = 10
 # Not BALD: a difference of entropies, which ten naive passes do not even rank as ten others do.
 _MODEL, _METHODS = "ultrasound", ("entropy", "mask-disagreement")
 _SHAPE = (400, 500)
+_NAIVE_RUNS = 4
 _now = time.perf_counter if torch.cuda.is_available() else time.process_time
 
 Doubles = npt.NDArray[np.float64]
 
 
-def rows(*, images: int = 24, turns: int = 2) -> list[Row]:
+def rows(*, images: int = 24, turns: int = 2, ranked: int = 60) -> list[Row]:
     """Speed and agreement, for dropout after the decoder and inside it.
 
     Args:
         images: how many are scored in each turn.
         turns: how often ours and the stock scoring follow one another.
+        ranked: how many images are ranked for the agreement; few are ranked by chance as much as by score.
     """
     logging.disable(logging.INFO)
     found: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        pool = folder / "pool"
-        pool.mkdir()
-        for i in range(images):
-            phantom = ultrasound_phantom(i, label=LesionClass(i % 3), shape=_SHAPE)
-            Image.fromarray(phantom.pixels.astype(np.uint8)).save(pool / f"{image_id(i)}.png")
+        pool, large = _pool(folder / "pool", images), _pool(folder / "large", ranked)
         sites = {"after the decoder": (0.0, 5.0), "inside the decoder": (0.1, 1.5)}
         for where, (decoder_dropout, bar) in sites.items():
             checkpoint = _with_dropout(folder / where, decoder_dropout)
-            found += _compared(checkpoint, pool, where, bar, turns)
+            found.append(_speed(checkpoint, pool, where, bar, turns))
+            found += _agreements(checkpoint, large, where)
     return found
+
+
+def _pool(folder: Path, images: int) -> Path:
+    folder.mkdir()
+    for i in range(images):
+        phantom = ultrasound_phantom(i, label=LesionClass(i % 3), shape=_SHAPE)
+        Image.fromarray(phantom.pixels.astype(np.uint8)).save(folder / f"{image_id(i)}.png")
+    return folder
 
 
 def _with_dropout(folder: Path, decoder_dropout: float) -> Checkpoint:
@@ -86,27 +94,28 @@ def _with_dropout(folder: Path, decoder_dropout: float) -> Checkpoint:
     return load_checkpoint(folder)
 
 
-def _compared(checkpoint: Checkpoint, pool: Path, where: str, bar: float, turns: int) -> list[Row]:
+def _speed(checkpoint: Checkpoint, pool: Path, where: str, bar: float, turns: int) -> Row:
     n = len(list(pool.iterdir()))
     ours, stock = [], []
-    scores: dict[str, Doubles] = {}
     for turn in range(turns):
         runs = [
-            (ours, lambda: _ours(checkpoint, pool, scores)),
+            (ours, lambda: _ours(checkpoint, pool)[0]),
             (stock, lambda: _stock(checkpoint, pool)),
         ]
         for times, run in runs if turn % 2 else reversed(runs):
             times.append(run())
     mine, theirs = float(np.median(ours)), float(np.median(stock))
-    work = f"score {n} images, T = {PASSES}, dropout {where}"
-    speed = at_least(
-        work, f"{n / mine:.1f} images/s", f"epistemic scoring {n / theirs:.1f}", theirs / mine, bar
+    return at_least(
+        f"score {n} images, T = {PASSES}, dropout {where}",
+        f"{n / mine:.1f} images/s",
+        f"epistemic scoring {n / theirs:.1f}",
+        theirs / mine,
+        bar,
     )
-    return [speed, *_agreements(checkpoint, pool, scores, work)]
 
 
-def _ours(checkpoint: Checkpoint, pool: Path, scores: dict[str, Doubles]) -> float:
-    """Seconds; the scores are left in `scores`, in the order of the ids."""
+def _ours(checkpoint: Checkpoint, pool: Path) -> tuple[float, dict[str, Doubles]]:
+    """Seconds, and each method's scores in the order of the ids."""
     with tempfile.TemporaryDirectory() as name:
         studies = Path(shutil.copytree(pool, Path(name) / "studies"))
         with Catalog.open(studies) as catalog:
@@ -116,9 +125,7 @@ def _ours(checkpoint: Checkpoint, pool: Path, scores: dict[str, Doubles]) -> flo
             seconds = _now() - started
             ids = sorted(record.image_id for record in catalog.images())
             known = {i: {score.method: score.value for score in catalog.scores.of(i)} for i in ids}
-    for method in _METHODS:
-        scores[method] = np.array([known[i][method] for i in ids])
-    return seconds
+    return seconds, {method: np.array([known[i][method] for i in ids]) for method in _METHODS}
 
 
 class _MaskOnly(nn.Module):
@@ -158,24 +165,26 @@ def _stock(checkpoint: Checkpoint, pool: Path) -> float:
     return seconds
 
 
-def _agreements(checkpoint: Checkpoint, pool: Path, scores: dict[str, Doubles], work: str) -> list[Row]:
-    """Rank correlation with naive passes, against that of naive with naive."""
+def _agreements(checkpoint: Checkpoint, pool: Path, where: str) -> list[Row]:
+    """Rank correlation with naive passes, against that of naive with naive; means over the runs."""
     images = []
     for path in sorted(pool.iterdir()):
         image = read_image(path, modality=Modality.US)
         images.append(checkpoint.preparation(image.pixels).image)
     batch = torch.from_numpy(np.stack(images)).float()[:, None]
-    first, second = (_naive(checkpoint, batch, seed) for seed in (1, 2))
+    scores = _ours(checkpoint, pool)[1]
+    runs = [_naive(checkpoint, batch, seed) for seed in range(_NAIVE_RUNS)]
     found = []
     for method in _METHODS:
-        among = float(spearmanr(first[method], second[method]).statistic)
-        with_ours = np.mean([spearmanr(scores[method], naive[method]).statistic for naive in (first, second)])
+        naive = [run[method] for run in runs]
+        among = np.mean([spearmanr(a, b).statistic for a, b in combinations(naive, 2)])
+        with_ours = np.mean([spearmanr(scores[method], other).statistic for other in naive])
         found.append(
             at_least(
-                f"{work}: {method}",
-                f"rank correlation with naive passes {with_ours:.3f}",
+                f"rank {len(images)} images, T = {PASSES}, dropout {where}: {method}",
+                f"correlation with naive passes {with_ours:.3f}",
                 f"naive with naive {among:.3f}",
-                float(with_ours) - among,
+                float(with_ours - among),
                 -0.05,
                 unit=" more",
             )
