@@ -15,7 +15,7 @@ from breastlabel.datasets.phantom_scanner import ScannerStyle, Style
 from breastlabel.errors import StudiesError, UnknownNameError
 from breastlabel.imaging import Geometry, LesionClass, Modality, write_image, write_mask
 
-__all__ = ["write_phantom_studies"]
+__all__ = ["DATASET", "SPLIT_CYCLE", "changes", "write_phantom_studies"]
 
 DATASET = "phantom"
 SPLIT_CYCLE = tuple(
@@ -100,7 +100,7 @@ def write_phantom_studies(
             if progress is not None:
                 progress(done, len(plan))
         catalog.add_images(records)
-        catalog.update_images(_changes(records, known))
+        catalog.update_images(changes(records, known))
         ids = {record.image_id for record in records}
         return [record for record in catalog.images() if record.image_id in ids]
 
@@ -182,7 +182,7 @@ def _write(item: _Planned, folder: Path) -> ImageRecord:
     )
 
 
-def _changes(records: list[ImageRecord], known: dict[str, ImageRecord]) -> dict[str, dict[str, object]]:
+def changes(records: list[ImageRecord], known: dict[str, ImageRecord]) -> dict[str, dict[str, object]]:
     """What the catalog must learn of images that it knew: as plain files of a killed run, or as missing."""
     changes: dict[str, dict[str, object]] = {}
     for record in records:
