@@ -10,15 +10,21 @@ from breastlabel.networks.base import HybridNetwork
 from breastlabel.networks.baselines import PixelLogisticRegression
 from breastlabel.networks.cad import CadNet
 from breastlabel.networks.fusionview import FusionViewNet
+from breastlabel.networks.mammography import MammographyHybrid
+from breastlabel.networks.patches import PatchNet
 from breastlabel.networks.peer import PlainUNet
+from breastlabel.networks.screening import ScreeningNet
 from breastlabel.networks.ultrasound import UltrasoundHybrid
 
 __all__ = ["NETWORKS", "create_network", "network_config"]
 
 NETWORKS: dict[str, type[HybridNetwork]] = {
     "ultrasound": UltrasoundHybrid,
+    "mammography": MammographyHybrid,
     "cad": CadNet,
+    "screening": ScreeningNet,
     "fusionview": FusionViewNet,
+    "patch": PatchNet,
     "pixel-logistic-regression": PixelLogisticRegression,
     "plain-unet": PlainUNet,
 }
