@@ -99,3 +99,9 @@ def test_a_scan_would_be_noticed(plans, catalog):
 def test_the_best_image_is_the_first_entry_of_the_index(catalog, plans):
     steps = [s for steps in plans(lambda: ACTS["by score"](catalog)).values() for s in steps]
     assert any("COVERING INDEX ix_scores_rank (run_id=? AND waiting=?)" in step for step in steps)
+
+
+def test_a_save_takes_few_statements(catalog, plans):
+    catalog.sessions.touch("slicer")
+    # Image, versions, lease, label, image, scores, counts, session, audit; then: is it still the newest?
+    assert len(plans(lambda: catalog.labels.save("i12", b"x", client_id="slicer"))) == 10

@@ -90,3 +90,12 @@ def test_clearing_keeps_the_versions_scored_last(catalog, add):
         catalog.scores.write("badge", "us", version, {"a": 1.0})
     catalog.scores.clear("badge", "us", "3", keep_newest=1)
     assert [run.model_version for run in catalog.scores.runs()] == ["2", "3"]
+
+
+def test_a_first_label_ends_what_was_said_of_one_that_is_gone(catalog, add):
+    add("ab")
+    catalog.scores.write("revisit", "ultrasound", "1", {"a": 0.9, "b": 0.8})
+    catalog.scores.write("bald", "ultrasound", "1", {"a": 0.1})
+    catalog.labels.save("a", b"x", author="anna")
+    assert [s.method for s in catalog.scores.of("a")] == ["bald"]
+    assert [s.method for s in catalog.scores.of("b")] == ["revisit"]
