@@ -29,6 +29,7 @@ NETWORKS = {
     "cnn only": {**TINY, "gabor": False, "recurrence": None, "texture": False},
     "no texture": {**DEEP, "texture": False},
     "joint mask": {**DEEP, "mask_gradient": True},
+    "mammography": {"name": "mammography", "widths": [4, 8], "recurrence": "mean", "recurrent_hidden": 8},
     "logistic regression": {"name": "pixel-logistic-regression", "scales": [3, 5]},
 }
 every_network = pytest.mark.parametrize("arguments", NETWORKS.values(), ids=NETWORKS.keys())

@@ -3,23 +3,29 @@
 from breastlabel.networks.base import HybridNetwork, HybridOutput
 from breastlabel.networks.baselines import PixelLogisticRegression
 from breastlabel.networks.dropout import dropout_modules, set_dropout, stochastic_passes
-from breastlabel.networks.presets import EFFICIENT_ULTRASOUND
+from breastlabel.networks.mammography import MammographyHybrid
+from breastlabel.networks.presets import EFFICIENT_MAMMOGRAPHY, EFFICIENT_ULTRASOUND
 from breastlabel.networks.registry import NETWORKS, create_network, network_config
 from breastlabel.networks.texture import TEXTURE_NAMES, texture_features
+from breastlabel.networks.tiles import reach_of, tiled_mask_logits
 from breastlabel.networks.ultrasound import UltrasoundHybrid
 
 __all__ = [
+    "EFFICIENT_MAMMOGRAPHY",
     "EFFICIENT_ULTRASOUND",
     "NETWORKS",
     "TEXTURE_NAMES",
     "HybridNetwork",
     "HybridOutput",
+    "MammographyHybrid",
     "PixelLogisticRegression",
     "UltrasoundHybrid",
     "create_network",
     "dropout_modules",
     "network_config",
+    "reach_of",
     "set_dropout",
     "stochastic_passes",
     "texture_features",
+    "tiled_mask_logits",
 ]

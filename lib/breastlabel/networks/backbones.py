@@ -16,6 +16,7 @@ from breastlabel.errors import (
     NotFoundError,
     UnknownNameError,
 )
+from breastlabel.networks.checkpointing import run_checkpointed
 
 __all__ = ["TimmEncoder"]
 
@@ -28,6 +29,7 @@ class TimmEncoder(nn.Module):
     Attributes:
         out_channels: channels of the maps it returns, finest first.
         reductions: by how much each is coarser than the input.
+        checkpointing: whether the backbone is computed again for the gradient, to save memory.
     """
 
     def __init__(self, name: str, in_channels: int, *, pretrained: bool | str = False) -> None:
@@ -52,6 +54,7 @@ class TimmEncoder(nn.Module):
             raise UnknownNameError("encoder", name, ["blocks", *(near or ["a name of timm.list_models()"])])
         self.backbone = _build(timm, name, in_channels, pretrained)
         self.name = name
+        self.checkpointing = False
         # Some transformers keep channels last.
         self._channels_last = str(getattr(self.backbone, "output_fmt", "NCHW")).endswith("NHWC")
         info = self.backbone.feature_info
@@ -61,7 +64,8 @@ class TimmEncoder(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         """(B, in_channels, H, W) -> feature maps (B, C, h, w), finest first."""
         try:
-            features: list[Tensor] = list(self.backbone(x))
+            run = run_checkpointed(self.backbone, x) if self.checkpointing else self.backbone(x)
+            features: list[Tensor] = list(run)
         except AssertionError as error:
             # Window transformers take multiples of their window only, and say so by an assertion.
             size = tuple(self.backbone.pretrained_cfg["input_size"][-2:])

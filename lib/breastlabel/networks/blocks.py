@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from breastlabel.networks.checkpointing import run_checkpointed
+
 __all__ = ["BlockEncoder", "ConvBlock"]
 
 
@@ -65,6 +67,7 @@ class BlockEncoder(nn.Module):
     Attributes:
         out_channels: channels of the maps it returns, finest first.
         reductions: by how much each is coarser than the input.
+        checkpointing: whether blocks are computed again for the gradient, to save memory.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class BlockEncoder(nn.Module):
         """
         super().__init__()
         self.blocks = nn.ModuleList()
+        self.checkpointing = False
         self.pool_last = pool_last
         reductions, channels = [], in_channels
         for index, width in enumerate(widths):
@@ -112,6 +116,7 @@ class BlockEncoder(nn.Module):
         """(B, in_channels, H, W) -> every block's map before pooling, and the last one pooled."""
         features: list[Tensor] = []
         for block in self.blocks:
-            x = block(F.max_pool2d(x, 2) if features else x)
+            x = F.max_pool2d(x, 2) if features else x
+            x = run_checkpointed(block, x) if self.checkpointing else block(x)
             features.append(x)
         return [*features, F.max_pool2d(x, 2)] if self.pool_last else features
