@@ -98,3 +98,26 @@ def test_a_datasets_own_validation_set_is_the_only_one():
     partition = {f"v{i}": "val" for i in range(2)} | {f"l{i}": "train" for i in range(40)}
     splits = by_partition(partition, {})
     assert [i for i, split in splits.items() if split == "val"] == ["v0", "v1"]
+
+
+def test_mammograms_are_near_duplicates_only_if_they_are_nearly_the_same():
+    near = A.copy()
+    near[:40] ^= True
+    alike = A.copy()
+    alike[-60:] ^= True
+    new = [image(i, modality=Modality.MG, patient=i) for i in "abc"]
+    _, found = run([], new, {"a": A, "b": near, "c": alike})
+    assert found["a"].group == found["b"].group != found["c"].group
+
+
+def test_a_breast_before_and_after_its_lesion_is_no_contradiction():
+    new = [
+        image("a", modality=Modality.MG, patient="p", label="normal"),
+        image("b", modality=Modality.MG, patient="p", label="malignant"),
+        image("c", modality=Modality.MG, patient="q", label="normal"),
+    ]
+    grouped, found = run([], new[:2], {"a": A, "b": A})
+    assert grouped.contradictory == []
+    assert found["a"].split == found["b"].split is not None
+    grouped, _ = run([], new, {"a": A, "b": B, "c": B})
+    assert grouped.contradictory == [["b", "c"]]

@@ -96,6 +96,7 @@ def near_duplicate_pairs(
     hashes: npt.NDArray[np.bool_],
     *,
     similarity: Callable[[int, int], float] | None = None,
+    certain: int = DUPLICATE_DISTANCE,
 ) -> list[tuple[int, int]]:
     """Pairs (i < j) of images that show the same lesion, by the rule above.
 
@@ -103,6 +104,7 @@ def near_duplicate_pairs(
         hashes: (N, bits), `perceptual_hash` of each image.
         similarity: `correlation` of images i and j, asked for only where the hashes leave it open; None
             leaves those pairs apart.
+        certain: bits within which a pair needs no second look.
     """
     if hashes.ndim != 2:
         raise StudiesError(f"hashes (images, bits) are required; got shape {hashes.shape}; stack them")
@@ -116,8 +118,9 @@ def near_duplicate_pairs(
             i, j = start + int(row), start + int(column)
             if i >= j:
                 continue
-            certain = distances[row, column] <= DUPLICATE_DISTANCE
-            if certain or (similarity is not None and similarity(i, j) >= MINIMUM_CORRELATION):
+            if distances[row, column] <= certain or (
+                similarity is not None and similarity(i, j) >= MINIMUM_CORRELATION
+            ):
                 pairs.append((i, j))
     return pairs
 

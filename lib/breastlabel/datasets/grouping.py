@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from breastlabel.catalog import ImageRecord
+from breastlabel.datasets.breast_hash import BREAST_DISTANCE
 from breastlabel.datasets.duplicates import connected_groups, near_duplicate_pairs
 from breastlabel.datasets.splits import assign_splits
+from breastlabel.imaging import Modality
 
 __all__ = ["ACROSS_SPLITS", "CONTRADICTORY", "Grouped", "group_and_split"]
 
@@ -61,21 +64,14 @@ def group_and_split(
     Args:
         known: images already in the catalog.
         new: images to add; their group is replaced.
-        hashes: `perceptual_hash` by image id, for those that could be read.
+        hashes: `perceptual_hash`, of mammograms `breast_hash`, by image id, for those that could be read.
         similarity: `correlation` of two images by id.
         partition: the dataset's own split of new images. A group with an image of its test set is in ours, so
             that nothing of that patient is learnt from; one with images of its training set is divided
             between train and val.
     """
     records = [*known, *new]
-    hashed = [i for i, r in enumerate(records) if r.image_id in hashes]
-    pairs = []
-    if hashed:
-        ids = [records[i].image_id for i in hashed]
-        found = near_duplicate_pairs(
-            np.stack([hashes[i] for i in ids]), similarity=lambda a, b: similarity(ids[a], ids[b])
-        )
-        pairs = [(hashed[a], hashed[b]) for a, b in found]
+    pairs = _duplicates(records, hashes, similarity)
     duplicates = _members(connected_groups(len(records), pairs))
     ties = pairs + _ties(records)
     components = _members(connected_groups(len(records), ties))
@@ -112,6 +108,39 @@ def group_and_split(
         contradictory=sorted(sorted(records[i].image_id for i in m) for m in contradictory),
         n_groups=n_groups,
     )
+
+
+def _duplicates(
+    records: Sequence[ImageRecord],
+    hashes: Mapping[str, npt.NDArray[np.bool_]],
+    similarity: Callable[[str, str], float],
+) -> list[tuple[int, int]]:
+    """Pairs of near-duplicates, each within its modality and by the rule for it.
+
+    Mammograms of one patient are never called so: they are tied together anyway, and a breast looks the same
+    before it has a lesion.
+    """
+    pairs = []
+    for modality in Modality:
+        hashed = [i for i, r in enumerate(records) if r.modality is modality and r.image_id in hashes]
+        if not hashed:
+            continue
+        ids = [records[i].image_id for i in hashed]
+        codes = np.stack([hashes[image_id] for image_id in ids])
+        if modality is Modality.MG:
+            found = near_duplicate_pairs(codes, certain=BREAST_DISTANCE)
+        else:
+            found = near_duplicate_pairs(codes, similarity=partial(_of_ids, similarity, ids))
+        pairs += [(hashed[a], hashed[b]) for a, b in found]
+    return [(a, b) for a, b in pairs if not _one_breast_later(records[a], records[b])]
+
+
+def _of_ids(similarity: Callable[[str, str], float], ids: Sequence[str], a: int, b: int) -> float:
+    return similarity(ids[a], ids[b])
+
+
+def _one_breast_later(a: ImageRecord, b: ImageRecord) -> bool:
+    return a.modality is Modality.MG and bool(a.patient_key) and a.patient_key == b.patient_key
 
 
 def _by_partition(

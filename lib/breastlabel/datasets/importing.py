@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from breastlabel.catalog import LABELS_FOLDER, SPLITS, Catalog, ImageRecord, label_path, sync_folder
+from breastlabel.datasets.breast_hash import breast_hash
 from breastlabel.datasets.bus_bra import list_bus_bra
 from breastlabel.datasets.bus_uclm import list_bus_uclm
 from breastlabel.datasets.busi import list_busi
@@ -23,10 +24,19 @@ from breastlabel.datasets.duplicates import correlation, perceptual_hash, thumbn
 from breastlabel.datasets.folder import list_folder
 from breastlabel.datasets.grouping import CONTRADICTORY, group_and_split
 from breastlabel.datasets.loading import class_of_mask
+from breastlabel.datasets.mini_mias import list_mini_mias
 from breastlabel.datasets.source import SourceImage, SourceListing
 from breastlabel.datasets.summary import ImportSummary
 from breastlabel.errors import BreastLabelError, StudiesError, UnknownNameError
-from breastlabel.imaging import IMAGE_SUFFIXES, BreastImage, LabelArray, LesionClass, read_image, write_mask
+from breastlabel.imaging import (
+    IMAGE_SUFFIXES,
+    BreastImage,
+    LabelArray,
+    LesionClass,
+    Modality,
+    read_image,
+    write_mask,
+)
 from breastlabel.imaging.dicom import HeaderKeys, header_keys, opaque_key
 
 __all__ = ["IMPORTERS", "import_dataset"]
@@ -37,6 +47,7 @@ IMPORTERS: Mapping[str, Callable[[Path], SourceListing]] = {
     "busi": list_busi,
     "bus-bra": list_bus_bra,
     "bus-uclm": list_bus_uclm,
+    "mini-mias": list_mini_mias,
     "folder": list_folder,
 }
 
@@ -70,7 +81,7 @@ def import_dataset(
     completed by repeating it.
 
     Args:
-        name: ``busi``, ``bus-bra``, ``bus-uclm`` or ``folder``.
+        name: one of `IMPORTERS`.
         source: the folder that holds the dataset as its authors distribute it.
         studies: the studies folder; made if it does not exist.
         link: put symbolic links into the studies folder instead of copies.
@@ -120,7 +131,7 @@ def _read(item: SourceImage, dataset: str, studies: Path, *, salt: str) -> _Read
     mask = item.paint(image.shape) if item.paint is not None else None
     if mask is not None and label_path(studies, item.image_id) is None:
         write_mask(studies / LABELS_FOLDER / f"{item.image_id}.nrrd", mask, geometry=image.geometry)
-    code = perceptual_hash(image.pixels)
+    code = _hash(image)
     rows, cols = image.spacing or item.spacing or (None, None)
     # The keys that reading gives hold for this process only; those of the catalog's salt hold here for good.
     keys = header_keys(item.file, salt=salt) if image.patient_key or image.study_key else _NO_KEYS
@@ -224,9 +235,13 @@ def _known_hash(record: ImageRecord, files: Mapping[str, Path]) -> npt.NDArray[n
     if isinstance(stored, str):
         return np.unpackbits(np.frombuffer(bytes.fromhex(stored), np.uint8)).astype(bool)
     try:
-        return perceptual_hash(read_image(files[record.image_id]).pixels)
+        return _hash(read_image(files[record.image_id], modality=record.modality))
     except BreastLabelError:
         return None
+
+
+def _hash(image: BreastImage) -> npt.NDArray[np.bool_]:
+    return breast_hash(image.pixels) if image.modality is Modality.MG else perceptual_hash(image.pixels)
 
 
 def _metadata(item: SourceImage, image: BreastImage) -> dict[str, Any]:
