@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,7 @@ def load_training_images(
     *,
     split: str | None,
     modality: Modality | None = None,
+    only: Container[str] | None = None,
     include_unlabelled: bool = False,
     on_error: Callable[[ImageRecord, BreastLabelError], None] | None = None,
 ) -> Iterator[LabelledImage]:
@@ -62,6 +63,7 @@ def load_training_images(
     Args:
         split: ``"train"``, ``"val"``, ``"test"``; None for all images that have a split.
         modality: only images of this one; None for all.
+        only: ids of the images that are wanted; None for all.
         include_unlabelled: also images with neither label map nor class.
         on_error: called with what could not be read; by default a warning is logged.
 
@@ -77,6 +79,8 @@ def load_training_images(
     report = on_error or _warn
     for record in records:
         if record.split is None or modality not in (None, record.modality):
+            continue
+        if only is not None and record.image_id not in only:
             continue
         try:
             labels = label_path(studies, record.image_id)

@@ -10,7 +10,7 @@ import numpy as np
 from breastlabel.imaging.vocabulary import LesionClass
 from breastlabel.networks.base import HybridNetwork
 from breastlabel.training.arrays import TrainingArrays
-from breastlabel.training.validation import area_under_roc, dice_scores, run_network
+from breastlabel.training.validation import area_under_roc, dice_scores, judged_masks, run_network
 
 __all__ = ["Answers", "Difference", "answers", "auc_difference", "dice_difference"]
 
@@ -20,13 +20,13 @@ Difference = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Answers:
-    """A model's answers, each by image id.
+    """A model's answers: outlines by image id, classes by the case's key; for a single image that is its id.
 
     Attributes:
         dice: of the images with an outlined lesion.
-        scores: calibrated probability of malignant.
-        malignant: whether the image is, where its class is known.
-        groups: patients.
+        scores: calibrated probability of malignant of each case.
+        malignant: whether the case is, where its class is known.
+        groups: patients, by image id and by key.
     """
 
     dice: Mapping[str, float] = field(default_factory=dict)
@@ -80,13 +80,17 @@ def answers(
 
     outputs = run_network(network, arrays, views=views)
     dice = dice_scores(outputs.mask_logits, arrays.masks, threshold=mask_threshold)
+    dice = np.where(judged_masks(network, arrays), dice, np.nan)
     scores = apply_temperature(outputs.class_logits, temperature)[:, LesionClass.MALIGNANT]
-    ids = [str(i) for i in arrays.ids]
+    # A breast goes by the id of one of its images; an answer to it and one to that image are kept apart.
+    ids, keys = [str(i) for i in arrays.ids], [str(k) for k in arrays.keys]
+    groups = {i: str(g) for i, g in zip(ids, arrays.image_groups, strict=True)}
+    groups |= {k: str(g) for k, g in zip(keys, arrays.groups, strict=True)}
     return Answers(
         {i: float(d) for i, d in zip(ids, dice, strict=True) if np.isfinite(d)},
-        {i: float(s) for i, s in zip(ids, scores, strict=True)},
-        {i: int(c) == LesionClass.MALIGNANT for i, c in zip(ids, arrays.labels, strict=True) if c >= 0},
-        {i: str(group) for i, group in zip(ids, arrays.groups, strict=True)},
+        {k: float(s) for k, s in zip(keys, scores, strict=True)},
+        {k: int(c) == LesionClass.MALIGNANT for k, c in zip(keys, arrays.labels, strict=True) if c >= 0},
+        groups,
     )
 
 

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from breastlabel.errors import StudiesError
+from breastlabel.errors import InvalidImageError, StudiesError
+from breastlabel.training.cases import Cases, Index
 
 if TYPE_CHECKING:
+    from breastlabel.catalog import ImageRecord
     from breastlabel.datasets import LabelledImage
 
 __all__ = ["Preparation", "TrainingArrays"]
+
+_log = logging.getLogger(__name__)
+
+_EACH_ALONE = Cases.singles(np.zeros(0, str))
 
 
 class Preparation(Protocol):
@@ -24,22 +32,21 @@ class Preparation(Protocol):
 
     def __call__(self, pixels: npt.NDArray[np.float32]) -> Any: ...
 
-    def mask(self, mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]: ...
-
     def config(self) -> dict[str, object]: ...
 
 
 @dataclass(frozen=True)
 class TrainingArrays:
-    """N images after preparation, with what is known about each.
+    """N images after preparation that make C cases, with what is known about each.
 
     Attributes:
         images: (N, H, W) float16 in [0, 1].
         masks: (N, H, W) uint8, 1 in a lesion; zeros where ``has_mask`` is false.
         has_mask: (N,) bool.
-        labels: (N,) int64 class of each image, -1 where unknown.
+        labels: (C,) int64 class of each case, -1 where unknown.
         ids: (N,) image ids.
-        groups: (N,) patient or near-duplicate group, the unit of splits and intervals.
+        groups: (C,) patient or near-duplicate group, the unit of splits and intervals.
+        cases: which images make each case; by default each image is one.
     """
 
     images: npt.NDArray[np.float16]
@@ -48,52 +55,85 @@ class TrainingArrays:
     labels: npt.NDArray[np.int64]
     ids: npt.NDArray[np.str_]
     groups: npt.NDArray[np.str_]
+    cases: Cases = _EACH_ALONE
 
     def __post_init__(self) -> None:
-        lengths = {
-            len(a) for a in (self.images, self.masks, self.has_mask, self.labels, self.ids, self.groups)
-        }
-        if len(lengths) != 1 or self.images.shape != self.masks.shape:
+        if self.cases is _EACH_ALONE:
+            object.__setattr__(self, "cases", Cases.singles(self.ids))
+        of_images = {len(a) for a in (self.images, self.masks, self.has_mask, self.ids)}
+        of_cases = {len(a) for a in (self.labels, self.groups, self.cases)}
+        if len(of_images) != 1 or len(of_cases) != 1 or self.images.shape != self.masks.shape:
             raise StudiesError(
-                f"images, masks, labels and ids must have one length and size; got {sorted(lengths)}, "
-                f"{self.images.shape} and {self.masks.shape}; prepare the studies again"
+                f"images, masks, labels and ids must have one length and size; got {sorted(of_images)} for "
+                f"images, {sorted(of_cases)} for cases, {self.images.shape} and {self.masks.shape}; prepare "
+                "the studies again"
+            )
+        if len(self.cases.images) and self.cases.images.max() >= len(self.images):
+            raise StudiesError(
+                f"the cases' images must be among the {len(self.images)} there are; one is number "
+                f"{self.cases.images.max() + 1}; prepare the studies again"
             )
 
     def __len__(self) -> int:
-        return len(self.images)
+        """C, the number of cases."""
+        return len(self.labels)
 
     @property
     def size(self) -> tuple[int, int]:
         """(H, W)."""
         return self.images.shape[1], self.images.shape[2]
 
+    @property
+    def keys(self) -> npt.NDArray[np.str_]:
+        """(C,) a name for each case; where each image is one, its id."""
+        return self.ids if self.cases.single else self.cases.keys
+
+    @property
+    def image_groups(self) -> npt.NDArray[np.str_]:
+        """(N,) the patient of each image."""
+        if self.cases.single:
+            return self.groups
+        members = self.cases.members()
+        case = np.zeros(len(self.images), np.int64)
+        case[members.images] = members.sequence
+        return self.groups[case]
+
+    @cached_property
+    def image_cases(self) -> npt.NDArray[np.int64]:
+        """(N,) the case that each image is judged in, -1 for an image that is only a prior."""
+        return self.cases.case_of_image(len(self.images))
+
     def fingerprint(self) -> str:
         """A hash of ids, classes and masks: two trainings with the same one saw the same labels."""
         digest = hashlib.sha256()
-        for part in (self.ids.astype("S"), self.labels, np.packbits(self.masks.astype(bool))):
+        parts = [self.ids.astype("S"), self.labels, np.packbits(self.masks.astype(bool))]
+        if not self.cases.single:
+            parts += [self.cases.offsets, self.cases.images, self.cases.newest]
+        for part in parts:
             digest.update(np.ascontiguousarray(part).tobytes())
         return digest.hexdigest()[:16]
 
-    def select(self, index: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> TrainingArrays:
-        """The images at ``index`` (positions or a boolean mask)."""
+    def select(self, index: Index) -> TrainingArrays:
+        """The cases at ``index`` (positions or a boolean mask), with their images."""
+        cases, images = self.cases.select(index)
         return TrainingArrays(
-            self.images[index],
-            self.masks[index],
-            self.has_mask[index],
+            self.images[images],
+            self.masks[images],
+            self.has_mask[images],
             self.labels[index],
-            self.ids[index],
+            self.ids[images],
             self.groups[index],
+            cases,
         )
 
     @classmethod
     def concatenate(cls, parts: Iterable[TrainingArrays]) -> TrainingArrays:
-        """All images of several sets that were prepared alike."""
+        """All cases of several sets that were prepared alike."""
         sets = list(parts)
+        arrays = {name: np.concatenate([getattr(s, name) for s in sets]) for name in _ARRAYS}
         return cls(
-            *(
-                np.concatenate([getattr(s, name) for s in sets])
-                for name in ("images", "masks", "has_mask", "labels", "ids", "groups")
-            )
+            **arrays,
+            cases=Cases.concatenate([s.cases for s in sets], [len(s.images) for s in sets]),
         )
 
     @classmethod
@@ -103,6 +143,7 @@ class TrainingArrays:
         preparation: Preparation,
         *,
         progress: Callable[[int], None] | None = None,
+        on_error: Callable[[ImageRecord, InvalidImageError], None] | None = None,
     ) -> TrainingArrays:
         """Read and prepare every image once; augmentation then works on the result.
 
@@ -110,23 +151,30 @@ class TrainingArrays:
             items: `breastlabel.datasets.load_training_images`.
             preparation: the object that inference will use too.
             progress: called with the number of images done.
+            on_error: called with an image that cannot be prepared (no breast is found in it), which is left
+                out; by default a warning is logged.
 
         Raises:
             StudiesError: there is no image with a label.
         """
         images, masks, has_mask, labels, ids, groups = [], [], [], [], [], []
-        for item in items:
-            prepared = preparation(item.image.pixels)
+        for done, item in enumerate(items, 1):
+            if progress is not None:
+                progress(done)
+            try:
+                prepared = preparation(item.image.pixels)
+            except InvalidImageError as error:
+                (on_error or _warn)(item.record, error)
+                continue
             image = prepared.image
             images.append(image.astype(np.float16))
-            mask = None if item.mask is None else preparation.mask(item.mask)
+            # By the geometry of this very image: it may depend on the pixels, as a breast's crop does.
+            mask = None if item.mask is None else prepared.geometry.apply_mask(item.mask)
             masks.append(np.zeros(image.shape, np.uint8) if mask is None else (mask > 0).astype(np.uint8))
             has_mask.append(mask is not None)
             labels.append(-1 if item.label is None else int(item.label))
             ids.append(item.record.image_id)
             groups.append(item.record.group)
-            if progress is not None:
-                progress(len(ids))
         if not ids:
             raise StudiesError(
                 "at least one labelled image is required in this split; got none; "
@@ -151,6 +199,7 @@ class TrainingArrays:
             labels=self.labels,
             ids=self.ids,
             groups=self.groups,
+            **self.cases.arrays(),
         )
 
     @classmethod
@@ -159,4 +208,22 @@ class TrainingArrays:
         with np.load(path, allow_pickle=False) as packed:
             images = (packed["images"].astype(np.float32) / 255).astype(np.float16)
             masks = np.unpackbits(packed["masks"], axis=-1, count=images.shape[-1])
-            return cls(images, masks, packed["has_mask"], packed["labels"], packed["ids"], packed["groups"])
+            ids = packed["ids"]
+            return cls(
+                images,
+                masks,
+                packed["has_mask"],
+                packed["labels"],
+                ids,
+                packed["groups"],
+                # A pack from before there were cases has none: each image is one.
+                Cases.from_arrays(packed) if "case_keys" in packed else Cases.singles(ids),
+            )
+
+
+_ARRAYS = ("images", "masks", "has_mask", "labels", "ids", "groups")
+
+
+def _warn(record: ImageRecord, error: InvalidImageError) -> None:
+    # File names may carry patients' names, so neither they nor the message go to the log.
+    _log.warning("one image of the %s split cannot be prepared and is left out", record.split)

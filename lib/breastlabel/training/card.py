@@ -31,6 +31,7 @@ def model_card(spec: Mapping[str, Any]) -> str:
         f"- Classes: {', '.join(spec['labels'])}",
         f"- Calibration: temperature {spec['calibration'].get('temperature', 1.0):.3f}, fitted on validation",
         f"- Thresholds, chosen on validation: {_pairs(spec['thresholds'])}",
+        f"- Called malignant: {_operating_point(spec.get('operating_point'))}",
         "",
         "## Training",
         "",
@@ -44,6 +45,18 @@ def model_card(spec: Mapping[str, Any]) -> str:
     if not spec.get("metrics"):
         lines.append("None were measured.")
     return "\n".join(lines) + "\n"
+
+
+def _operating_point(point: Mapping[str, Any] | None) -> str:
+    if not point:
+        return "no threshold was chosen: there was no malignant case in validation"
+    specificity = point["specificity"]
+    others = "" if specificity is None else f", specificity {specificity:.3f} on {point['n_other']} others"
+    return (
+        f"from a probability of {point['threshold']:.4g}, chosen for a sensitivity of "
+        f"{point['sensitivity_wanted']:g}; on validation: sensitivity {point['sensitivity']:.3f} on "
+        f"{point['n_malignant']} malignant{others}"
+    )
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

@@ -74,6 +74,7 @@ def save_checkpoint(
     preparation: Any,
     calibration: Mapping[str, float],
     thresholds: Mapping[str, float],
+    operating_point: Mapping[str, Any] | None = None,
     inference: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
     metrics: Mapping[str, Any] | None = None,
@@ -88,6 +89,7 @@ def save_checkpoint(
         model: the system's name.
         calibration: ``{"temperature": T}``.
         thresholds: ``mask``, ``normal`` and what else inference applies.
+        operating_point: what ``thresholds["malignant"]`` achieves, see `OperatingPoint`.
         inference: defaults of inference (``superpixels``, ``tta``).
         training: settings, seed, data fingerprint, sources, the checkpoint it started from.
         metrics: figures by split.
@@ -114,6 +116,7 @@ def save_checkpoint(
         "labels": [c.label for c in LesionClass],
         "calibration": dict(calibration),
         "thresholds": dict(thresholds),
+        "operating_point": None if operating_point is None else dict(operating_point),
         "inference": dict(inference or {}),
         "training": dict(training or {}),
         "metrics": dict(metrics or {}),

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from breastlabel.imaging.vocabulary import LesionClass
 from breastlabel.networks.base import HybridNetwork
 from breastlabel.training.answers import Answers, answers
 from breastlabel.training.arrays import TrainingArrays
@@ -29,6 +30,7 @@ from breastlabel.training.learned_labels import read_learned_labels, write_learn
 from breastlabel.training.losses import JointLoss
 from breastlabel.training.rehearsal import MixedBatches
 from breastlabel.training.settings import ENOUGH_PATIENTS, FineTuning
+from breastlabel.training.step import outlines
 from breastlabel.training.trainer import EpochCallback, FitResult, StepCallback, fit
 from breastlabel.training.validation import validate
 
@@ -119,7 +121,7 @@ class _Tuning:
         self.device = device
         self.augmentation = create_augmentation(recipe.augmentation)
         self.new = _new(start, train, keys)
-        self.enough = _lesion_patients(val) >= ENOUGH_PATIENTS
+        self.enough = _lesion_patients(val, start.network) >= ENOUGH_PATIENTS
         folds = min(recipe.folds, len(np.unique(train.groups[self.new])))
         self.folds = 0 if self.enough or folds < 2 else folds
         limit = recipe.settings.time_limit
@@ -221,7 +223,7 @@ class _Tuning:
         if held_out is not None:
             said["held_out"] = {
                 "folds": self.folds,
-                "images": len(held_out.before.groups),
+                "images": len(held_out.before.scores),
                 "dice_before": held_out.before.mean_dice(),
                 "dice_after": held_out.after.mean_dice(),
             }
@@ -237,5 +239,10 @@ def _new(start: Checkpoint, train: TrainingArrays, keys: Sequence[str] | None) -
     return np.full(len(train), not same)
 
 
-def _lesion_patients(val: TrainingArrays | None) -> int:
-    return 0 if val is None else len(np.unique(val.groups[val.masks.any((1, 2))]))
+def _lesion_patients(val: TrainingArrays | None, network: HybridNetwork) -> int:
+    """With an outlined lesion, or, where the network does not outline, with one at all."""
+    if val is None:
+        return 0
+    if not outlines(network):
+        return len(np.unique(val.groups[val.labels > LesionClass.NORMAL]))
+    return len(np.unique(val.image_groups[val.masks.any((1, 2))]))

@@ -48,7 +48,7 @@ class HeldOut:
                 "patient": patients[self.before.groups[i]],
                 "malignant": self.before.malignant.get(i),
                 "dice": [self.before.dice[i], self.after.dice[i]] if i in self.before.dice else None,
-                "score": [self.before.scores[i], self.after.scores[i]],
+                "score": [self.before.scores[i], self.after.scores[i]] if i in self.before.scores else None,
             }
             for i in self.before.groups
         ]
@@ -71,7 +71,7 @@ def read_held_out(folder: Path) -> HeldOut | None:
         before, after = (
             Answers(
                 {i: float(v["dice"][side]) for i, v in images.items() if v["dice"] is not None},
-                {i: float(v["score"][side]) for i, v in images.items()},
+                {i: float(v["score"][side]) for i, v in images.items() if v["score"] is not None},
                 {i: bool(v["malignant"]) for i, v in images.items() if v["malignant"] is not None},
                 {i: f"held-out-{int(v['patient'])}" for i, v in images.items()},
             )
@@ -86,17 +86,17 @@ def read_held_out(folder: Path) -> HeldOut | None:
 
 
 def deal_folds(arrays: TrainingArrays, chosen: npt.NDArray[np.bool_], folds: int) -> npt.NDArray[np.int64]:
-    """The fold of each chosen image, -1 of the others; a patient's images share one.
+    """The fold of each chosen case, -1 of the others; a patient's cases share one.
 
     Patients are dealt out in turns, class by class, so that each fold has its share of each class.
 
     Returns:
-        (N,) int64 below ``folds``, and below the number of patients.
+        (C,) int64 below ``folds``, and below the number of patients.
     """
     members: dict[str, list[int]] = defaultdict(list)
     for i in np.flatnonzero(chosen):
         members[str(arrays.groups[i])].append(int(i))
-    # A patient with images of several classes counts as the gravest.
+    # A patient with cases of several classes counts as the gravest.
     order = sorted(members, key=lambda group: (-max(arrays.labels[members[group]]), group))
     fold = np.full(len(arrays), -1, dtype=np.int64)
     for turn, group in enumerate(order):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
 import json
 from collections.abc import Sequence, Set
 from pathlib import Path
@@ -25,17 +26,23 @@ LEARNED_LABELS = "learned-labels.json"
 
 
 def label_keys(arrays: TrainingArrays, secret: str) -> list[str]:
-    """A key of 16 hexadecimal digits for each image's label, in the arrays' order.
+    """A key of 16 hexadecimal digits for the label of each case, in the arrays' order.
+
+    The label of a breast is its class with all that is known of its images: a corrected outline in one view
+    makes it another.
 
     Args:
         arrays: prepared as the checkpoint prepares them: outlines are compared after preparation.
         secret: the studies folder's (`Catalog.salt`).
     """
     keys = []
-    for i in range(len(arrays)):
+    offsets = arrays.cases.offsets
+    for case, (first, end) in enumerate(itertools.pairwise(offsets)):
         digest = hmac.new(secret.encode(), digestmod=hashlib.sha256)
-        digest.update(f"{arrays.ids[i]}\0{int(arrays.labels[i])}\0{int(arrays.has_mask[i])}\0".encode())
-        digest.update(np.packbits(arrays.masks[i].astype(bool)).tobytes())
+        for i in arrays.cases.images[first:end]:
+            said = f"{arrays.ids[i]}\0{int(arrays.labels[case])}\0{int(arrays.has_mask[i])}\0"
+            digest.update(said.encode())
+            digest.update(np.packbits(arrays.masks[i].astype(bool)).tobytes())
         keys.append(digest.hexdigest()[:16])
     return keys
 
@@ -65,5 +72,5 @@ def read_learned_labels(folder: Path) -> frozenset[str]:
 
 
 def new_labels(keys: Sequence[str], learned: Set[str]) -> npt.NDArray[np.bool_]:
-    """(N,) whether each image's label is new to a checkpoint that has learned from ``learned``."""
+    """(C,) whether each case's label is new to a checkpoint that has learned from ``learned``."""
     return np.array([key not in learned for key in keys], dtype=bool)

@@ -78,10 +78,10 @@ class JointLoss:
         """Loss of one batch.
 
         Args:
-            mask_logits: (B, 1, H, W).
-            class_logits: (B, C).
-            masks: (B, 1, H, W), 0 or 1; ignored where ``has_mask`` is false.
-            has_mask: (B,) bool.
+            mask_logits: (M, 1, H, W), of the images.
+            class_logits: (B, C), of the cases that the images make.
+            masks: (M, 1, H, W), 0 or 1; ignored where ``has_mask`` is false.
+            has_mask: (M,) bool.
             labels: (B,) class indices, -1 where the class is unknown.
         """
         mask_logits, class_logits = mask_logits.float(), class_logits.float()
@@ -91,6 +91,27 @@ class JointLoss:
         bce = (bce * weight).sum() / n_masks
         dice = (soft_dice_loss(mask_logits, masks) * weight).sum() / n_masks
         classification = self._classification(class_logits, labels)
+        total = bce + self.dice_weight * dice + self.class_weight * classification
+        return LossParts(total=total, mask_bce=bce, mask_dice=dice, classification=classification)
+
+    def amounts(self, has_mask: Tensor, labels: Tensor) -> Tensor:
+        """(2,) what the mask terms and the class term are means over: masks, and weights of the classes."""
+        known = labels[labels >= 0]
+        if self.class_weights is None:
+            classes = torch.tensor(float(len(known)), device=labels.device)
+        else:
+            classes = self.class_weights.to(labels.device)[known].sum()
+        return torch.stack([has_mask.sum().float(), classes])
+
+    def share(self, parts: LossParts, *, masks: Tensor, classes: Tensor) -> LossParts:
+        """What a part of a batch adds to the whole batch's loss.
+
+        Args:
+            parts: of the part alone.
+            masks, classes: its share of the whole batch's `amounts`.
+        """
+        bce, dice = parts.mask_bce * masks, parts.mask_dice * masks
+        classification = parts.classification * classes
         total = bce + self.dice_weight * dice + self.class_weight * classification
         return LossParts(total=total, mask_bce=bce, mask_dice=dice, classification=classification)
 

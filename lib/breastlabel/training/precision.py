@@ -7,7 +7,10 @@ from typing import Literal
 
 import torch
 
-__all__ = ["autocast", "best_device", "has_fast_bf16"]
+__all__ = ["Precision", "autocast", "best_device", "has_fast_bf16"]
+
+Precision = Literal["auto", "bf16", "fp32"]
+"""bfloat16 autocast, 32 bits throughout, or bfloat16 where the processor is fast at it."""
 
 
 def best_device(name: str | None = None) -> torch.device:
@@ -30,7 +33,7 @@ def has_fast_bf16(device_type: str) -> bool:
     return "AVX512" in capabilities and bool({"amx_bf16", "avx512_bf16"} & flags)
 
 
-def autocast(device: torch.device, precision: Literal["auto", "bf16", "fp32"]) -> torch.autocast:
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """The autocast context of a precision setting on a device."""
     enabled = precision == "bf16" or (precision == "auto" and has_fast_bf16(device.type))
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)

@@ -11,8 +11,8 @@ from breastlabel.errors import CheckpointError
 from breastlabel.training.answers import Answers, Difference, answers, auc_difference, dice_difference
 from breastlabel.training.checkpoint import load_checkpoint
 from breastlabel.training.held_out import read_held_out
+from breastlabel.training.preparing import prepare_split
 from breastlabel.training.registry import ModelRegistry
-from breastlabel.training.run import prepare_split
 from breastlabel.training.settings import ENOUGH_PATIENTS
 
 __all__ = ["AUC_MARGIN", "LEAST_PATIENTS", "MARGIN", "Decision", "challenge", "compared"]
@@ -192,7 +192,9 @@ def _said(difference: Difference) -> str:
 
 def _answers(folder: Path, studies: Path) -> Answers:
     checkpoint = load_checkpoint(folder)
-    arrays = prepare_split(studies, "val", checkpoint.preparation, model=checkpoint.model)
+    arrays = prepare_split(
+        studies, "val", checkpoint.preparation, model=checkpoint.model, network=checkpoint.network
+    )
     if arrays is None:
         return Answers()
     return answers(

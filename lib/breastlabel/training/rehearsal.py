@@ -1,4 +1,4 @@
-"""Which images make up each step's batch: a plain shuffle, or new labels mixed with old ones."""
+"""Which cases make up each step's batch: a plain shuffle, or new labels mixed with old ones."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ class Batches(Protocol):
     """The batches of one epoch; the same state of the generator gives the same batches."""
 
     def __call__(self, generator: torch.Generator) -> list[Tensor]:
-        """Positions of the images of each step, one int64 tensor a step."""
+        """Positions of the cases of each step, one int64 tensor a step."""
         ...
 
 
 @dataclass(frozen=True)
 class ShuffledBatches:
-    """Every image once an epoch, in random order.
+    """Every case once an epoch, in random order.
 
     Attributes:
-        n: how many images.
-        size: images a step.
+        n: how many cases.
+        size: cases a step.
     """
 
     n: int

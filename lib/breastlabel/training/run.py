@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,13 @@ import torch
 
 from breastlabel.errors import CheckpointError, StudiesError
 from breastlabel.networks import create_network
-from breastlabel.training.arrays import Preparation, TrainingArrays
 from breastlabel.training.augmentations import create_augmentation
 from breastlabel.training.checkpoint import Checkpoint, load_checkpoint
 from breastlabel.training.fine_tuning import fine_tune
 from breastlabel.training.fitting import fit_checkpoint
 from breastlabel.training.learned_labels import label_keys, write_learned_labels
 from breastlabel.training.precision import best_device
-from breastlabel.training.presets import MODALITIES
+from breastlabel.training.preparing import prepare_split
 from breastlabel.training.presets import preset as preset_of
 from breastlabel.training.tracking import tracked_run
 from breastlabel.training.trainer import EpochCallback
@@ -52,7 +51,7 @@ def train(
     same output folder.
 
     Args:
-        model: ``ultrasound``.
+        model: ``ultrasound``, ``mammography``, ``cad``, ``screening`` or ``fusionview``.
         output: the checkpoint's folder: new, empty, or a checkpoint to replace.
         preset: ``default``, ``paper`` or ``tiny``.
         start_from: a checkpoint to fine-tune (`fine_tune`); its network and preparation are kept.
@@ -80,13 +79,18 @@ def train(
         epochs=settings.epochs if epochs is None else epochs,
         time_limit=time_limit,
     )
-    train_arrays = prepare_split(studies, "train", preparation, model=model, progress=progress)
+    torch.manual_seed(seed)
+    network = start.network if start else create_network(**chosen.network)
+    prepare = functools.partial(
+        prepare_split, studies, preparation=preparation, model=model, network=network, progress=progress
+    )
+    train_arrays = prepare("train")
     if train_arrays is None:
         raise StudiesError(
             "at least one labelled image in the train split is required; got none; label images in the "
             "viewer or import a labelled dataset first"
         )
-    val_arrays = prepare_split(studies, "val", preparation, model=model, progress=progress)
+    val_arrays = prepare("val")
     keys = label_keys(train_arrays, _secret(studies))
 
     def on_step(done: int, total: int) -> None:
@@ -106,10 +110,8 @@ def train(
             return fine_tune(
                 start, train_arrays, val_arrays, recipe=recipe, keys=keys, progress=progress, **common
             )
-        torch.manual_seed(seed)
-        arguments = dict(chosen.network)
         return fit_checkpoint(
-            create_network(arguments.pop("name"), **arguments),
+            network,
             train_arrays,
             val_arrays,
             model=model,
@@ -120,36 +122,6 @@ def train(
             add_files=lambda folder: write_learned_labels(folder, set(keys)),
             **common,
         )
-
-
-def prepare_split(
-    studies: Path,
-    split: str,
-    preparation: Preparation,
-    *,
-    model: str = "ultrasound",
-    progress: Progress | None = None,
-) -> TrainingArrays | None:
-    """The labelled images of a split that the model analyses, prepared; None where there are none."""
-    from breastlabel.catalog import Catalog
-    from breastlabel.datasets import load_training_images
-
-    with Catalog.open(studies) as catalog:
-        records = catalog.images(split=split, include_excluded=False)
-    # An image of which only the class is known teaches the class.
-    modality = MODALITIES[model]
-    total = sum((r.reviewed or r.label is not None) and r.modality is modality for r in records)
-
-    def count(done: int) -> None:
-        if progress is not None:
-            progress(f"reading the {split} split", done, total)
-
-    images = load_training_images(studies, split=split, modality=modality)
-    # The catalog may count images whose labels were removed since or cannot be read.
-    first = next(images, None)
-    if first is None:
-        return None
-    return TrainingArrays.prepare(chain((first,), images), preparation, progress=count)
 
 
 def _secret(studies: Path) -> str:

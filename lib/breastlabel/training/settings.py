@@ -17,7 +17,11 @@ class TrainingSettings:
 
     Attributes:
         epochs: at most this many.
-        batch_size: images a step.
+        batch_size: cases a step: images, or breasts of several images.
+        max_images: images that go through the network at a time, at most (but one case at least); the
+            gradients of a step's parts are added up. None for all of a step's.
+        drop_views: probability with which an image of a breast is left out in a step; one of the newest exam
+            always stays.
         learning_rate: at its peak.
         schedule: ``constant``, or ``cosine`` to zero after a linear warm-up over 5 % of the training.
         weight_decay: decoupled L2 (AdamW).
@@ -39,6 +43,8 @@ class TrainingSettings:
 
     epochs: int = 50
     batch_size: int = 16
+    max_images: int | None = None
+    drop_views: float = 0.0
     learning_rate: float = 1e-4
     schedule: Literal["constant", "cosine"] = "constant"
     weight_decay: float = 1e-4

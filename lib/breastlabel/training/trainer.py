@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +23,12 @@ from breastlabel.imaging.vocabulary import LesionClass
 from breastlabel.networks.base import HybridNetwork
 from breastlabel.training.arrays import TrainingArrays
 from breastlabel.training.losses import JointLoss
-from breastlabel.training.precision import autocast, best_device
+from breastlabel.training.picks import OnDevice, chunks, pick, with_views_dropped
+from breastlabel.training.precision import best_device
 from breastlabel.training.rehearsal import Batches, ShuffledBatches
 from breastlabel.training.settings import TrainingSettings
 from breastlabel.training.state import TrainerState, load_state, save_state
+from breastlabel.training.step import BatchAugmentation, Step
 from breastlabel.training.validation import validate
 
 __all__ = ["BatchAugmentation", "EpochCallback", "FitResult", "StepCallback", "class_weights", "fit"]
@@ -36,16 +37,6 @@ __all__ = ["BatchAugmentation", "EpochCallback", "FitResult", "StepCallback", "c
 EpochCallback = Callable[[dict[str, float]], None]
 # Called after each step with (steps done in this epoch, steps an epoch).
 StepCallback = Callable[[int, int], None]
-
-
-class BatchAugmentation(Protocol):
-    """`breastlabel.transforms.Augmentation`, as far as the trainer uses it."""
-
-    def draw(self, n: int, size: tuple[int, int], generator: torch.Generator) -> object: ...
-
-    def apply(self, params: Any, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]: ...
-
-    def config(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -85,13 +76,13 @@ def fit(
     on_epoch: Sequence[EpochCallback] = (),
     on_step: Sequence[StepCallback] = (),
 ) -> FitResult:
-    """Train a network that returns ``mask_logits`` (B, 1, H, W) and ``class_logits`` (B, C).
+    """Train a network that returns ``mask_logits`` of the images and ``class_logits`` of the cases.
 
     Args:
         network: trained in place.
         train: what it learns from.
         val: chooses the best epoch and stops early; without it the last epoch is kept.
-        batches: which images each step learns from; by default all of them, shuffled, each epoch.
+        batches: which cases each step learns from; by default all of them, shuffled, each epoch.
         state_folder: where the state is kept after each epoch; a training that finds its own state
             there goes on with it.
         origin: says what the arguments do not show of where the training comes from (start weights,
@@ -118,7 +109,7 @@ def fit(
     val_loss.class_weights = None if loss.class_weights is None else loss.class_weights.cpu()
     now = time.process_time if settings.clock == "process" else time.monotonic
     started = now() - state.elapsed
-    on_device = _OnDevice(train, target)
+    on_device = OnDevice(train, target)
     draw = batches or ShuffledBatches(len(train), settings.batch_size)
 
     while not _finished(state, settings):
@@ -147,7 +138,7 @@ def fit(
 
 def _epoch(
     state: TrainerState,
-    train: _OnDevice,
+    train: OnDevice,
     draw: Batches,
     loss: JointLoss,
     settings: TrainingSettings,
@@ -163,8 +154,11 @@ def _epoch(
     seed = settings.seed * 1_000_003 + state.epoch
     torch.manual_seed(seed)
     order_generator = torch.Generator().manual_seed(seed)
+    # A generator for each, so that none depends on how much another draws.
     generator = torch.Generator(train.device).manual_seed(seed)
+    drop_generator = torch.Generator().manual_seed(seed)
     batches = draw(order_generator)
+    learn = Step(network, train, loss, settings.precision, augmentation, generator)
     totals, seen = torch.zeros(4, device=train.device), 0
     for step, index in enumerate(batches):
         progress = _progress(state.epoch + step / len(batches), elapsed(), settings)
@@ -172,21 +166,14 @@ def _epoch(
             break
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * _schedule(progress, settings)
-        images, masks, has_mask, labels = train.batch(index)
-        if augmentation is not None:
-            params = augmentation.draw(len(images), (images.shape[2], images.shape[3]), generator)
-            images, masks = augmentation.apply(params, images, masks)
-        with autocast(train.device, settings.precision):
-            output = network(images.contiguous(memory_format=torch.channels_last))
-        parts = loss(output.mask_logits, output.class_logits, masks=masks, has_mask=has_mask, labels=labels)
+        whole = with_views_dropped(pick(network, train.arrays, index), settings.drop_views, drop_generator)
         optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(parts.total)
+        figures = learn(chunks(whole, settings.max_images))
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
         _update_average(state, settings)
         # Summed on the device: reading a number back each step would keep a GPU waiting.
-        figures = torch.stack([parts.total, parts.mask_bce, parts.mask_dice, parts.classification])
-        totals += figures.detach() * len(index)
+        totals += figures * len(index)
         seen += len(index)
         for callback in on_step:
             callback(step + 1, len(batches))
@@ -199,29 +186,6 @@ def _keep_statistics(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
-
-
-class _OnDevice:
-    """The training images on the device, so that a step never waits for a copy."""
-
-    def __init__(self, arrays: TrainingArrays, device: torch.device) -> None:
-        self.device = device
-        self.images = torch.from_numpy(arrays.images).to(device)
-        self.masks = torch.from_numpy(arrays.masks).to(device)
-        self.has_mask = torch.from_numpy(arrays.has_mask).to(device)
-        self.labels = torch.from_numpy(arrays.labels).to(device)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def batch(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        index = index.to(self.device)
-        return (
-            self.images[index].float()[:, None],
-            self.masks[index].float()[:, None],
-            self.has_mask[index],
-            self.labels[index],
-        )
 
 
 def _finished(state: TrainerState, settings: TrainingSettings) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,18 +12,25 @@ import numpy.typing as npt
 import torch
 
 from breastlabel.imaging.vocabulary import LesionClass
-from breastlabel.networks.base import HybridNetwork
+from breastlabel.networks.base import HybridNetwork, HybridOutput
 from breastlabel.training.arrays import TrainingArrays
 from breastlabel.training.losses import JointLoss
-from breastlabel.training.precision import autocast
+from breastlabel.training.picks import Pick, chunks, pick
+from breastlabel.training.precision import Precision, autocast
 from breastlabel.training.settings import TrainingSettings
+from breastlabel.training.step import joint_loss, outlines
 
-__all__ = ["Outputs", "area_under_roc", "dice_scores", "run_network", "validate"]
+__all__ = ["Outputs", "area_under_roc", "dice_scores", "judged_masks", "run_network", "validate"]
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """A network's raw answers to N images: (N, H, W) mask logits as float16 and (N, C) class logits."""
+    """A network's raw answers to N images that make C cases.
+
+    Attributes:
+        mask_logits: (N, H, W) float16.
+        class_logits: (C, K).
+    """
 
     mask_logits: npt.NDArray[np.float16]
     class_logits: npt.NDArray[np.float32]
@@ -35,29 +43,41 @@ def run_network(
     *,
     views: Sequence[str] = (),
     batch_size: int = 32,
-    precision: str = "auto",
+    precision: Precision = "auto",
 ) -> Outputs:
     """The network's answers to every image, in evaluation mode.
 
+    An image that is in several cases is answered where it is of the newest exam.
+
     Args:
         views: test-time flips that are averaged, as `breastlabel.inference` does.
+        batch_size: images that go through the network at a time, where no case has more.
     """
     from breastlabel.inference.passes import augmented_pass
 
     device = next(network.parameters()).device
     was_training = network.training
     network.eval()
-    masks, classes = [], []
-    for start in range(0, len(arrays), batch_size):
-        images = torch.from_numpy(arrays.images[start : start + batch_size]).to(device).float()[:, None]
-        with autocast(device, precision):  # type: ignore[arg-type]
-            output = augmented_pass(
-                network, images.contiguous(memory_format=torch.channels_last), views=views
-            )
-        masks.append(output.mask_logits[:, 0].half().cpu().numpy())
+    masks = np.zeros(arrays.images.shape, np.float16)
+    classes = []
+    for part in chunks(pick(network, arrays, torch.arange(len(arrays))), batch_size):
+        images = torch.from_numpy(arrays.images[part.images.numpy()]).to(device).float()[:, None]
+        run: Any = functools.partial(part.run, network)
+        with autocast(device, precision):
+            output = augmented_pass(run, images.contiguous(memory_format=torch.channels_last), views=views)
+        judged = _judged_here(part, arrays)
+        masks[part.images.numpy()[judged]] = output.mask_logits[:, 0].half().cpu().numpy()[judged]
         classes.append(output.class_logits.float().cpu().numpy())
     network.train(was_training)
-    return Outputs(np.concatenate(masks), np.concatenate(classes))
+    return Outputs(masks, np.concatenate(classes))
+
+
+def _judged_here(part: Pick, arrays: TrainingArrays) -> npt.NDArray[np.bool_]:
+    """(M,) whether an image's mask is taken from this pass; of an image that is only a prior, any will do."""
+    if part.members is None:
+        return np.ones(len(part.images), bool)
+    only_prior: npt.NDArray[np.bool_] = arrays.image_cases[part.images.numpy()] < 0
+    return part.members.newest | only_prior
 
 
 def dice_scores(
@@ -95,27 +115,42 @@ def validate(
     outputs = run_network(network, arrays, precision=settings.precision)
     known = arrays.labels >= 0
     probabilities = torch.from_numpy(outputs.class_logits).softmax(1)[:, LesionClass.MALIGNANT].numpy()
-    dice = dice_scores(outputs.mask_logits[arrays.has_mask], arrays.masks[arrays.has_mask])
+    judged = judged_masks(network, arrays)
+    dice = dice_scores(outputs.mask_logits[judged], arrays.masks[judged])
     figures = {
         "val_dice": float(np.nanmean(dice)) if np.isfinite(dice).any() else float("nan"),
         "val_auc": area_under_roc(probabilities[known], arrays.labels[known] == LesionClass.MALIGNANT),
     }
     defined = [v for v in figures.values() if np.isfinite(v)]
     figures["val_score"] = float(np.mean(defined)) if defined else float("nan")
-    figures["val_loss"] = _loss(outputs, arrays, loss)
+    figures["val_loss"] = _loss(network, outputs, arrays, loss)
     return figures
 
 
-def _loss(outputs: Outputs, arrays: TrainingArrays, loss: JointLoss, *, chunk: int = 64) -> float:
+def judged_masks(network: object, arrays: TrainingArrays) -> npt.NDArray[np.bool_]:
+    """(N,) which images' outlines are judged: those with a mask that are of a newest exam.
+
+    None where the network does not outline.
+    """
+    return arrays.has_mask & (arrays.image_cases >= 0) & outlines(network)
+
+
+def _loss(
+    network: HybridNetwork, outputs: Outputs, arrays: TrainingArrays, loss: JointLoss, *, chunk: int = 64
+) -> float:
     total = 0.0
-    for start in range(0, len(arrays), chunk):
-        part = slice(start, start + chunk)
-        parts = loss(
-            torch.from_numpy(outputs.mask_logits[part])[:, None].float(),
-            torch.from_numpy(outputs.class_logits[part]),
-            masks=torch.from_numpy(arrays.masks[part])[:, None].float(),
-            has_mask=torch.from_numpy(arrays.has_mask[part]),
-            labels=torch.from_numpy(arrays.labels[part]),
+    for cases in torch.split(torch.arange(len(arrays)), chunk):
+        images = pick(network, arrays, cases).images.numpy()
+        parts = joint_loss(
+            loss,
+            network,
+            HybridOutput(
+                torch.from_numpy(outputs.mask_logits[images])[:, None].float(),
+                torch.from_numpy(outputs.class_logits[cases.numpy()]),
+            ),
+            masks=torch.from_numpy(arrays.masks[images])[:, None].float(),
+            has_mask=torch.from_numpy(arrays.has_mask[images]),
+            labels=torch.from_numpy(arrays.labels[cases.numpy()]),
         )
-        total += float(parts.total) * len(arrays.labels[part])
+        total += float(parts.total) * len(cases)
     return total / len(arrays)

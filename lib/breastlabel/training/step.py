@@ -1,0 +1,106 @@
+"""One step of training but for the optimiser: augment, infer, loss, backward."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from breastlabel.networks.base import HybridNetwork, HybridOutput
+from breastlabel.training.losses import JointLoss, LossParts
+from breastlabel.training.picks import OnDevice, Pick
+from breastlabel.training.precision import Precision, autocast
+
+__all__ = ["BatchAugmentation", "Step", "outlines"]
+
+
+class BatchAugmentation(Protocol):
+    """`breastlabel.transforms.Augmentation`, as far as the trainer uses it."""
+
+    def draw(self, n: int, size: tuple[int, int], generator: torch.Generator) -> object: ...
+
+    def apply(self, params: Any, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def config(self) -> dict[str, Any]: ...
+
+
+def outlines(network: object) -> bool:
+    """Whether a network outlines lesions; else its masks are neither trained nor judged."""
+    return bool(getattr(network, "outlines", True))
+
+
+@dataclass(frozen=True)
+class Step:
+    """Gradients of the joint loss of some cases, in one pass or in several that add up to it.
+
+    Attributes:
+        network: in training mode.
+        train: what it learns from.
+        generator: of the augmentation, on the device. Each image draws its own change: the views of a breast
+            differ in position and exposure anyway.
+    """
+
+    network: HybridNetwork
+    train: OnDevice
+    loss: JointLoss
+    precision: Precision
+    augmentation: BatchAugmentation | None
+    generator: torch.Generator
+
+    def __call__(self, parts: Sequence[Pick]) -> Tensor:
+        """Add the gradients to the parameters'.
+
+        Args:
+            parts: the step's cases. In several parts they need the memory of one; the gradients are those of
+                all together, but for the statistics of batch normalisation and random draws.
+
+        Returns:
+            (4,) the total, BCE, Dice and class loss, without gradient.
+        """
+        if len(parts) == 1:
+            return self._backward(self._loss(parts[0]))
+        amounts = torch.stack([self._amounts(part) for part in parts])
+        shares = amounts / amounts.sum(0).clamp(min=1e-12)
+        figures = [
+            self._backward(self.loss.share(self._loss(part), masks=of_masks, classes=of_classes))
+            for part, (of_masks, of_classes) in zip(parts, shares, strict=True)
+        ]
+        return torch.stack(figures).sum(0)
+
+    def _loss(self, part: Pick) -> LossParts:
+        images, masks = self.train.images(part)
+        has_mask, labels = self.train.truth(part)
+        if self.augmentation is not None:
+            params = self.augmentation.draw(len(images), (images.shape[2], images.shape[3]), self.generator)
+            images, masks = self.augmentation.apply(params, images, masks)
+        with autocast(self.train.device, self.precision):
+            output = part.run(self.network, images.contiguous(memory_format=torch.channels_last))
+        return joint_loss(self.loss, self.network, output, masks=masks, has_mask=has_mask, labels=labels)
+
+    def _amounts(self, part: Pick) -> Tensor:
+        has_mask, labels = self.train.truth(part)
+        return self.loss.amounts(has_mask, labels)
+
+    @staticmethod
+    def _backward(parts: LossParts) -> Tensor:
+        torch.autograd.backward(parts.total)
+        return torch.stack([parts.total, parts.mask_bce, parts.mask_dice, parts.classification]).detach()
+
+
+def joint_loss(
+    loss: JointLoss,
+    network: object,
+    output: HybridOutput,
+    *,
+    masks: Tensor,
+    has_mask: Tensor,
+    labels: Tensor,
+) -> LossParts:
+    """The joint loss, of the class alone where the network does not outline."""
+    logits = output.mask_logits
+    if not outlines(network):
+        logits, masks, has_mask = logits[:0], masks[:0], has_mask[:0]
+    return loss(logits, output.class_logits, masks=masks, has_mask=has_mask, labels=labels)
