@@ -46,6 +46,8 @@ def find_findings(
     findings: list[Finding] = []
     for lesion_class in (LesionClass.BENIGN, LesionClass.MALIGNANT):
         binary = (mask == lesion_class).astype(np.uint8)
+        if not binary.any():
+            continue
         count, labels, stats, centroids = cv2.connectedComponentsWithStats(binary, connectivity=8)
         for i in range(1, count):
             col0, row0, width, height, _ = (int(v) for v in stats[i])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from breastlabel.findings.change import Change
 from breastlabel.imaging.vocabulary import LesionClass
 
 __all__ = ["Finding", "Orientation"]
@@ -41,6 +42,7 @@ class Finding:
         lesion_type: mass, calcification, architectural distortion, asymmetry; None where not known.
         birads: category; None where no reader gave one.
         orientation: on ultrasound with the skin at the top; None otherwise.
+        change: against an older image of the same breast and view; None where none was looked for.
     """
 
     lesion_class: LesionClass
@@ -57,6 +59,7 @@ class Finding:
     lesion_type: str | None = None
     birads: str | None = None
     orientation: Orientation | None = None
+    change: Change | None = None
 
     def to_json(self) -> dict[str, object]:
         """Plain JSON values; sizes rounded to a hundredth, probabilities to a ten-thousandth."""
@@ -77,4 +80,5 @@ class Finding:
             "uncertainty": None
             if self.uncertainty is None
             else {key: round(value, 4) for key, value in self.uncertainty.items()},
+            **({} if self.change is None else {"change": self.change.to_json()}),
         }

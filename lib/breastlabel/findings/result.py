@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from breastlabel.findings.extract import find_findings
+from breastlabel.findings.finding import Finding
 from breastlabel.imaging.image import BreastImage
 from breastlabel.imaging.vocabulary import LesionClass
 
 if TYPE_CHECKING:
     from breastlabel.inference.prediction import Prediction
 
-__all__ = ["LABEL_NAMES", "RESEARCH_USE", "result_json"]
+__all__ = ["LABEL_NAMES", "RESEARCH_USE", "findings_of", "result_json", "rounded_scores"]
 
 LABEL_NAMES = {c.label: int(c) for c in (LesionClass.BENIGN, LesionClass.MALIGNANT)}
 """Names of the values in a mask, contiguous from 1, as 3D Slicer's module requires."""
@@ -19,30 +21,25 @@ LABEL_NAMES = {c.label: int(c) for c in (LesionClass.BENIGN, LesionClass.MALIGNA
 RESEARCH_USE = "For research use only. Not a medical device; not for diagnosis."
 
 
-def result_json(prediction: Prediction, image: BreastImage) -> dict[str, object]:
+def result_json(
+    prediction: Prediction, image: BreastImage, *, findings: Sequence[Finding] | None = None
+) -> dict[str, object]:
     """Everything but the mask's pixels, as plain JSON values and without patient identifiers.
 
     ``findings`` as in `Finding.to_json`, largest first; ``predicted_class`` agrees with the mask;
     ``class_probabilities`` are calibrated; ``uncertainty`` is null where no stochastic passes were made.
+
+    Args:
+        findings: of the image, where they are known already.
     """
-    findings = find_findings(
-        prediction.mask,
-        prediction.lesion_probability,
-        prediction.class_probabilities,
-        spacing=image.spacing,
-        modality=image.modality,
-        uncertainty=prediction.uncertainty,
-        lesion_deviation=prediction.lesion_deviation,
-    )
-    rounded = None
-    if prediction.uncertainty is not None:
-        rounded = {key: round(float(value), 6) for key, value in prediction.uncertainty.items()}
+    if findings is None:
+        findings = findings_of(prediction, image)
     return {
         "findings": [finding.to_json() for finding in findings],
         "predicted_class": prediction.predicted.label,
-        "class_probabilities": {k: round(float(v), 6) for k, v in prediction.class_probabilities.items()},
+        "class_probabilities": rounded_scores(prediction.class_probabilities),
         "malignancy_probability": round(float(prediction.malignancy_probability), 6),
-        "uncertainty": rounded,
+        "uncertainty": rounded_scores(prediction.uncertainty),
         "checkpoint_version": prediction.checkpoint_version,
         "label_names": dict(LABEL_NAMES),
         "image": {
@@ -55,6 +52,24 @@ def result_json(prediction: Prediction, image: BreastImage) -> dict[str, object]
         "sequence": _sequence_note(image),
         "notice": RESEARCH_USE,
     }
+
+
+def findings_of(prediction: Prediction, image: BreastImage) -> list[Finding]:
+    """The findings in one image's answer, largest first."""
+    return find_findings(
+        prediction.mask,
+        prediction.lesion_probability,
+        prediction.class_probabilities,
+        spacing=image.spacing,
+        modality=image.modality,
+        uncertainty=prediction.uncertainty,
+        lesion_deviation=prediction.lesion_deviation,
+    )
+
+
+def rounded_scores(scores: Mapping[str, float] | None) -> dict[str, float] | None:
+    """Scores rounded to a millionth; None stays None."""
+    return None if scores is None else {key: round(float(value), 6) for key, value in scores.items()}
 
 
 def _sequence_note(image: BreastImage) -> str:
