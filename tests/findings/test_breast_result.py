@@ -50,7 +50,7 @@ def prediction(box, value=2):
 
 @pytest.fixture
 def results():
-    """R-CC asked about, R-MLO beside it, one prior R-CC; the lesion grew from 10 to 15 mm and a new one came."""
+    """R-CC asked about, R-MLO beside it, a prior R-CC; a lesion grew from 10 to 15 mm and a new one came."""
     asked = view("now-cc", TODAY, ViewPosition.CC)
     others = [
         view("now-mlo", TODAY, ViewPosition.MLO),
@@ -76,22 +76,11 @@ def results():
 
 def test_the_images_that_were_looked_at_are_named_with_their_roles_and_no_dates(results):
     data = results.result(1)
-    assert data["sequence"] == [
-        {
-            "image_id": "old-cc",
-            "laterality": "R",
-            "view_position": "CC",
-            "role": "prior",
-            "months_before": 13,
-        },
-        {"image_id": "now-cc", "laterality": "R", "view_position": "CC", "role": "asked", "months_before": 0},
-        {
-            "image_id": "now-mlo",
-            "laterality": "R",
-            "view_position": "MLO",
-            "role": "view",
-            "months_before": 0,
-        },
+    keys = ("image_id", "laterality", "view_position", "role", "months_before")
+    assert [tuple(shown[key] for key in keys) for shown in data["sequence"]] == [
+        ("old-cc", "R", "CC", "prior", 13),
+        ("now-cc", "R", "CC", "asked", 0),
+        ("now-mlo", "R", "MLO", "view", 0),
     ]
     assert data["left_out"] == [{"image_id": "now-left", "reason": "the other breast"}]
     assert data["notes"] == []
@@ -145,7 +134,10 @@ def test_an_image_that_names_nothing_is_a_sequence_of_one_that_says_so():
     )
     data = BreastResults(answer, [image()], breast_sequence(alone, []), ids=["plain"]).result(0)
     assert [shown["role"] for shown in data["sequence"]] == ["asked"]
-    assert data["notes"] == ["the image names no patient, so no other image was looked for"]
+    assert data["notes"] == [
+        "analysed as a sequence of one image",
+        "the image names no patient, so no other image was looked for",
+    ]
     assert data["breast"]["laterality"] is None
     assert data["findings"][0]["change"]["reason"] == "the image names no view"
 

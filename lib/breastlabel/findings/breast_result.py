@@ -70,15 +70,14 @@ class BreastResults:
         ``breast``: its ``laterality``, calibrated probabilities, ``predicted_class``, ``uncertainty``,
         ``above_operating_point``; ``sequence``: the images that were looked at, oldest first, each with
         ``image_id``, ``laterality``, ``view_position``, ``role`` ("asked", "view" or "prior") and
-        ``months_before`` the newest exam, never a date; ``left_out``: images of the patient that were not, and
-        why; ``notes``: what could not be known. A finding of the newest exam has a ``change`` against the
-        newest older image of its view.
+        ``months_before`` the newest exam, never a date; ``left_out``: images of the patient that were not,
+        and why; ``notes``: what could not be known. A finding of the newest exam has a ``change`` against
+        the newest older image of its view.
         """
-        plain = result_json(
-            self._prediction.images[index], self._images[index], findings=self.findings(index)
-        )
-        del plain["sequence"], plain["notice"]
         breast = self._prediction
+        plain = result_json(breast.images[index], self._images[index], findings=self.findings(index))
+        del plain["sequence"], plain["notice"]
+        alone = ["analysed as a sequence of one image"] if len(self._views) == 1 else []
         return {
             **plain,
             "breast": {
@@ -93,7 +92,7 @@ class BreastResults:
             "left_out": [
                 {"image_id": left.image_id, "reason": left.reason} for left in self._sequence.left_out
             ],
-            "notes": list(self._sequence.notes),
+            "notes": [*alone, *self._sequence.notes],
             "notice": RESEARCH_USE,
         }
 

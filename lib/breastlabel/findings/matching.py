@@ -20,8 +20,8 @@ __all__ = ["FARTHEST", "BreastFrame", "breast_frame", "changes"]
 FARTHEST = 0.2
 """How far apart, in shares of the breast's height and width, one lesion may lie in two exams.
 
-Compression and positioning differ between exams, by more than registration can undo; two lesions of one breast
-are mostly farther apart than that.
+Compression and positioning differ between exams, by more than registration can undo; two lesions of one
+breast are mostly farther apart than that.
 """
 
 _IMPOSSIBLE = 1e6
@@ -66,9 +66,9 @@ def changes(
 ) -> list[Change]:
     """The change of each finding against an older image of the same side and view.
 
-    Findings are paired one to one, as many as can be, then as near to each other as can be, none farther apart
-    than `FARTHEST`. What has no partner is new. Sizes are compared in mm, whatever the pixels' sizes are; where
-    one of the images does not know its own, lesions that have a partner cannot be compared.
+    Findings are paired one to one, as many as can be, then as near to each other as can be, none farther
+    apart than `FARTHEST`. What has no partner is new. Sizes are compared in mm, whatever the pixels' sizes
+    are; where one of the images does not know its own, lesions that have a partner cannot be compared.
 
     Args:
         findings: of the newer image.
