@@ -80,7 +80,7 @@ def test_a_label_that_a_full_disk_kept_from_being_shown_is_not_taken_for_a_remov
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr("breastlabel.catalog.label_files.shutil.copyfile", full)
+        broken.setattr("pathlib.Path.write_bytes", full)
         saved = catalog.labels.save("a", b"first")
         assert reconcile(catalog) == Reconciled(failed=(saved.label_id,))
     assert reconcile(catalog) == Reconciled(projected=1)
