@@ -12,7 +12,7 @@ where above means lateral in CC. Pictures are made with the chest wall at the le
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import cv2
@@ -72,13 +72,13 @@ def draw_breast(of_patient: np.random.Generator, of_side: np.random.Generator, d
     """A breast of a patient: the two sides are alike and never equal."""
     size = of_patient.uniform(0.0, 1.0)
     like = of_side.normal(1.0, 0.025, 6)
-    depth = (68 + 42 * size) * like[0]
+    depth = (74 + 46 * size) * like[0]
     return Breast(
         depth=float(depth),
         oblique_depth=float(depth * of_patient.uniform(1.03, 1.12) * like[5]),
-        lateral=float((66 + 26 * size) * like[1]),
-        medial=float((60 + 24 * size) * like[2]),
-        lower=float((58 + 22 * size) * like[3]),
+        lateral=float((70 + 30 * size) * like[1]),
+        medial=float((64 + 28 * size) * like[2]),
+        lower=float((62 + 24 * size) * like[3]),
         axilla=float(of_patient.uniform(0.45, 0.62)),
         muscle_width=float(np.clip(of_patient.uniform(0.42, 0.62) * depth, 32, 58) * like[4]),
         muscle_end=float(of_side.uniform(-12, 30)),
@@ -186,6 +186,19 @@ class Frame:
         col, row = np.linalg.solve(m[:, :2], np.array([u, v]) - m[:, 2])
         return float(row), float(col)
 
+    def coarser(self, factor: int) -> Frame:
+        """The same in pixels that many times as large, which may reach beyond the lower and right edge."""
+        rows, cols = (-(-size // factor) for size in self.shape)
+        return replace(self, shape=(rows, cols), spacing=self.spacing * factor)
+
+    def enlarged(self, field: Field, factor: int) -> Field:
+        """A smooth field of a `coarser` frame, in this one's pixels."""
+        if factor == 1:
+            return field
+        rows, cols = field.shape
+        large = cv2.resize(field, (cols * factor, rows * factor), interpolation=cv2.INTER_CUBIC)
+        return np.asarray(large[: self.shape[0], : self.shape[1]], np.float32)
+
     def window(self, u: float, v: float, reach: float) -> tuple[slice, slice]:
         """The pixels within ``reach`` mm of a point, in a square; at least one pixel."""
         row, col = self.pixel(u, v)
@@ -198,12 +211,17 @@ class Frame:
         return part(row, self.shape[0]), part(col, self.shape[1])
 
     def sample(
-        self, grid: Field, *, origin: tuple[float, float], step: tuple[float, float], cubic: bool = True
+        self, grid: Field, *, origin: tuple[float, float], step: tuple[float, float], repeat: bool = False
     ) -> Field:
-        """A field given on nodes (along v, along u), ``step`` mm apart from ``origin`` (v, u) on."""
+        """A field given on nodes (along v, along u), ``step`` mm apart from ``origin`` (v, u) on.
+
+        Args:
+            repeat: whether the field begins anew beyond its nodes.
+        """
         m = self.matrix()
         to_nodes = np.stack([(m[0] - [0, 0, origin[1]]) / step[1], (m[1] - [0, 0, origin[0]]) / step[0]])
-        flags = cv2.WARP_INVERSE_MAP | (cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR)
+        flags = cv2.WARP_INVERSE_MAP | cv2.INTER_CUBIC
+        border = cv2.BORDER_WRAP if repeat else cv2.BORDER_REFLECT_101
         rows, cols = self.shape
-        seen = cv2.warpAffine(grid, to_nodes, (cols, rows), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+        seen = cv2.warpAffine(grid, to_nodes, (cols, rows), flags=flags, borderMode=border)
         return np.asarray(seen, np.float32)

@@ -43,7 +43,7 @@ def add_finding(
         left = finding.masked[1]
     centre = projection.project(finding.place)
     axes = finding.half_axes(projection)
-    patch = _patch(frame, centre, 2.3 * max(axes) + 5)
+    patch = _patch(frame, centre, 3.2 * max(axes) + 8)
     rng = np.random.default_rng([*finding.seed, 1 + list(type(projection.view)).index(projection.view)])
     if finding.kind is FindingType.CALCIFICATION:
         added, region = _calcifications(finding, projection, frame, patch, suspicion)
@@ -51,11 +51,8 @@ def add_finding(
         added, region = _distortion(rng, axes, finding.contrast, patch, suspicion)
     else:
         added, region = _mass(rng, axes, finding.contrast, patch, suspicion)
-    if left < 1:  # dense tissue above it, wider than the lesion and soft
-        over = np.exp(-((patch.radius / (1.25 * max(axes) + 3)) ** 2))
-        added = left * added + 0.17 * over * np.clip(
-            1 + 0.5 * np.cos(3 * patch.angle + rng.uniform(0, 6)), 0.3, 1.5
-        )
+    if left < 1:
+        added = left * added + _veil(rng, patch, 1.25 * max(axes) + 3)
     window = patch.window
     breast = attenuation[window] > 0
     attenuation[window] += np.where(breast, added, 0).astype(np.float32)
@@ -78,6 +75,15 @@ def add_coarse_calcifications(
         grain = _grain(patch.x, patch.y, rng.uniform(0.7, 1.3), 1.0, 0.0, patch.spacing)
         inside = attenuation[patch.window] > 0.2
         attenuation[patch.window] += np.where(inside, rng.uniform(0.3, 0.5) * grain, 0).astype(np.float32)
+
+
+def _veil(rng: np.random.Generator, patch: _Patch, reach: float) -> Field:
+    """Dense tissue over a lesion, wider than the lesion and soft."""
+    veil = np.zeros(patch.radius.shape, np.float32)
+    for _ in range(4):
+        x, y = rng.normal(0, 0.35 * reach, 2)
+        veil += np.exp(-(np.hypot((patch.x - x) * rng.uniform(0.8, 1.6), patch.y - y) ** 2) / reach**2)
+    return np.asarray(0.07 * veil, np.float32)
 
 
 def _patch(frame: Frame, centre: tuple[float, float], reach: float) -> _Patch:
@@ -149,10 +155,10 @@ def _distortion(
 ) -> tuple[Field, npt.NDArray[np.bool_]]:
     size = float(np.mean(axes))
     start = np.full(patch.radius.shape, 0.1 * size, np.float32)
-    rays = _rays(rng, patch, start, count=round(9 + 9 * suspicion), reach=0.75 * size, width=0.55)
+    rays = _rays(rng, patch, start, count=round(9 + 9 * suspicion), reach=0.75 * size, width=0.48)
     centre = np.exp(-((patch.radius / (0.35 * size)) ** 2))
     pulled = np.exp(-((patch.radius / (0.9 * size)) ** 2))
-    added = contrast * (0.85 * rays + (1.1 * suspicion - 0.45) * centre - 0.22 * pulled)
+    added = 1.2 * contrast * (0.85 * rays + (0.9 * suspicion - 0.4) * centre - 0.22 * pulled)
     return np.asarray(added, np.float32), _never_empty(
         patch.radius <= _curve(_ellipse(axes), patch.angle), patch
     )

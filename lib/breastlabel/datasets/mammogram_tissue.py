@@ -22,7 +22,8 @@ __all__ = ["GlandSolid", "Texture", "Tissue", "draw_gland", "draw_tissue"]
 
 _STEP = 4.0
 _NODES = (32, 56, 56)  # behind, lateral, up
-_FILL = {Density.A: -1.25, Density.B: -0.62, Density.C: -0.02, Density.D: 0.62}
+_MOST_NODES = 320
+_FILL = {Density.A: -1.5, Density.B: -0.85, Density.C: -0.2, Density.D: 0.45}
 _AMOUNT = {Density.A: 0.5, Density.B: 0.72, Density.C: 0.92, Density.D: 1.08}
 
 
@@ -43,16 +44,28 @@ class Texture:
         """A smooth field with about unit variance; ``period`` in mm, along ``u`` times ``stretch``."""
         rng = np.random.default_rng([*self.key, name])
         step_v, step_u = period / 2, period * stretch / 2
-        grid = rng.standard_normal((int(EXTENT / step_v) + 4, int(EXTENT / step_u) + 4), np.float32)
-        return 1.25 * frame.sample(grid, origin=(-EXTENT / 2, 0.0), step=(step_v, step_u))
+        # Fine fields repeat after some centimetres, which nobody sees.
+        nodes = (min(int(EXTENT / step) + 4, _MOST_NODES) for step in (step_v, step_u))
+        grid = rng.standard_normal(tuple(nodes), np.float32)
+        factor = _factor(period / frame.spacing)
+        seen = frame.coarser(factor).sample(
+            grid, origin=(-EXTENT / 2, 0.0), step=(step_v, step_u), repeat=True
+        )
+        return 1.25 * frame.enlarged(seen, factor)
 
-    def octaves(self, name: int, frame: Frame, periods: tuple[float, ...]) -> Field:
-        """Noise at several scales; finer than two pixels is left out."""
+    def octaves(
+        self, name: int, frame: Frame, periods: tuple[float, ...], *, slope: float, stretch: float = 1.0
+    ) -> Field:
+        """Noise at several scales, with about unit variance; ``slope`` is the amplitude's, by period.
+
+        Periods finer than two pixels are left out.
+        """
+        amplitudes = [(period / periods[0]) ** slope for period in periods]
         total = np.zeros(frame.shape, np.float32)
-        for i, period in enumerate(periods):
+        for i, (period, amplitude) in enumerate(zip(periods, amplitudes, strict=True)):
             if period >= 1.6 * frame.spacing:
-                total += np.float32(0.78**i) * self.noise(name + i, frame, period)
-        return total / np.float32(sum(0.61**i for i in range(len(periods))) ** 0.5)
+                total += np.float32(amplitude) * self.noise(name + i, frame, period, stretch=stretch)
+        return total / np.float32(np.hypot.reduce(amplitudes))
 
 
 @dataclass(frozen=True)
@@ -87,7 +100,7 @@ def draw_gland(seed: tuple[int, ...], projection: Projection) -> GlandSolid:
     )
     along = np.abs(b - 0.42 * breast.depth) / (0.44 * breast.depth)
     body = 1.0 - across**2 - along**3
-    share = 1 / (1 + np.exp(-np.clip(3.4 * (body + 0.85 * _cloud(rng) + _FILL[breast.density]), -30, 30)))
+    share = 1 / (1 + np.exp(-np.clip(4.5 * (body + 1.15 * _cloud(rng) + _FILL[breast.density]), -30, 30)))
     return GlandSolid(np.asarray(share, np.float32))
 
 
@@ -103,21 +116,29 @@ def draw_tissue(projection: Projection, gland: GlandSolid, frame: Frame, texture
     breast = projection.breast
 
     projected = _projected(projection, gland, frame)
-    fine = texture.octaves(10, frame, (11.0, 6.0, 3.2, 1.7, 0.9, 0.5))
+    fine = texture.octaves(10, frame, (36, 19, 10, 5.4, 2.9, 1.5, 0.8, 0.4), slope=0.62, stretch=1.35)
     cover = np.clip((rim - 3) / 9, 0, 1)
-    fibrous = np.clip(projected * (1 + 0.36 * fine), 0, None) * cover * np.float32(_AMOUNT[breast.density])
-    attenuation = 0.30 * thickness + 0.74 * fibrous + 0.018 * texture.octaves(20, frame, (2.4, 1.2, 0.6))
-    attenuation += _strands(projection, frame, texture) * (0.35 + projected) * cover
-    attenuation += _vessels(projection, frame, texture, line) * cover
-    attenuation += 0.10 * np.exp(-(((rim - 0.9) / 0.9) ** 2))
+    lobes = np.exp(np.minimum(0.62 * fine - 0.15, 0.9))
+    fibrous = projected * lobes * cover * np.float32(_AMOUNT[breast.density])
+    attenuation = 0.30 * thickness + 0.80 * fibrous
+    attenuation *= 1 + 0.05 * texture.octaves(20, frame, (9.0, 4.0, 1.8, 0.8), slope=0.4)
+    attenuation += _strands(projection, frame, texture) * (0.30 + projected) * cover
+    attenuation += _vessels(projection, frame, texture) * cover
+    attenuation += 0.07 * np.exp(-(((rim - 0.9) / 0.9) ** 2))
 
     edge = np.interp(v, line, projection.muscle(line, top=frame.top)).astype(np.float32) - u
     if projection.view is ViewPosition.MLO:
         edge += 1.2 * texture.noise(30, frame, 26.0)
-        fibres = texture.noise(31, frame, 5.0, stretch=2.5)
-        muscle = (0.52 + 0.035 * fibres) / (1 + np.exp(np.clip(-edge / 0.9, -30, 30)))
-        attenuation = attenuation * (1 - 0.45 * (edge > 0)) + muscle
+        fibres = texture.noise(31, frame, 7.0, stretch=3.5)
+        within = 1 / (1 + np.exp(np.clip(-edge / 0.9, -30, 30)))
+        muscle = 0.30 + 0.12 * np.clip(edge / 45, 0, 1) + 0.02 * fibres
+        attenuation += within * (muscle - 0.3 * fibrous)
     return Tissue(np.where(inside, attenuation, 0).astype(np.float32), inside, fibrous.astype(np.float32))
+
+
+def _factor(pixels: float) -> int:
+    """How much larger pixels may be to show a smooth field whose period is that many pixels."""
+    return 8 if pixels >= 48 else 4 if pixels >= 18 else 2 if pixels >= 7.5 else 1
 
 
 def _cloud(rng: np.random.Generator) -> Field:
@@ -138,7 +159,7 @@ def _projected(projection: Projection, gland: GlandSolid, frame: Frame) -> Field
         degrees = float(np.rad2deg(projection.breast.obliquity)) - 90
         solid = ndimage.rotate(solid, degrees, axes=(1, 2), reshape=False, order=1)
     sums = solid.sum(axis=2) * _STEP
-    shown = np.asarray(1 - np.exp(-sums / 45), np.float32).T  # (v, behind)
+    shown = np.asarray(1 - np.exp(-sums / 60), np.float32).T  # (v, behind)
     # From behind the nipple to u.
     reach = projection.depth
     return frame.sample(
@@ -151,12 +172,12 @@ def _projected(projection: Projection, gland: GlandSolid, frame: Frame) -> Field
 def _strands(projection: Projection, frame: Frame, texture: Texture) -> Field:
     """Cooper's ligaments, curved lines in all directions, and ducts, which run together at the nipple."""
     bent = texture.noise(40, frame, 15.0) + 0.30 * texture.noise(41, frame, 5.0)
-    wide = max(0.05, 0.05 * frame.spacing / 0.4)
+    wide = max(0.055, 0.055 * frame.spacing / 0.35)
     patchy = np.clip(0.4 + 0.5 * texture.noise(42, frame, 12.0), 0, 1)
-    ligaments = 0.11 * np.exp(-((bent / wide) ** 2)) * patchy
+    ligaments = 0.20 * np.exp(-((bent / wide) ** 2)) * patchy
     bent = texture.noise(43, frame, 8.0) + 0.30 * texture.noise(44, frame, 3.0)
-    ligaments += 0.07 * np.exp(-((bent / (1.8 * wide)) ** 2)) * np.clip(0.3 - patchy, 0, 1)
-    return np.asarray(ligaments + 0.10 * _ducts(projection, frame, texture), np.float32)
+    ligaments += 0.15 * np.exp(-((bent / (1.6 * wide)) ** 2)) * np.clip(0.9 - patchy, 0, 1)
+    return np.asarray(ligaments + 0.16 * _ducts(projection, frame, texture), np.float32)
 
 
 def _ducts(projection: Projection, frame: Frame, texture: Texture) -> Field:
@@ -164,12 +185,8 @@ def _ducts(projection: Projection, frame: Frame, texture: Texture) -> Field:
     # (angle, distance): long lines along the distance.
     table = rng.standard_normal((110, 12), np.float32)
     # Angles are smooth away from the nipple, so a coarse grid of them does.
-    coarse = 4 if min(frame.shape) > 400 else 1
-    rows, cols = frame.shape
-    small = Frame(
-        (-(-rows // coarse), -(-cols // coarse)), frame.spacing * coarse, frame.nipple_row, frame.depth,
-        frame.turn, frame.scale, frame.shift,
-    )  # fmt: skip
+    coarse = _factor(2.4 / frame.spacing)
+    small = frame.coarser(coarse)
     u, v = small.grid()
     behind = projection.depth + 8 - u
     angle = np.arctan2(v, np.maximum(behind, 1))
@@ -182,13 +199,11 @@ def _ducts(projection: Projection, frame: Frame, texture: Texture) -> Field:
         cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REFLECT_101,
     )
-    if coarse > 1:
-        lines = cv2.resize(lines, (cols, rows), interpolation=cv2.INTER_CUBIC)
-        distance = cv2.resize(distance, (cols, rows), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(np.exp(-((lines / 0.22) ** 2)) * np.exp(-distance / 55), np.float32)
+    shown = np.exp(-((lines / 0.22) ** 2)) * np.exp(-distance / 55)
+    return frame.enlarged(np.asarray(shown, np.float32), coarse)
 
 
-def _vessels(projection: Projection, frame: Frame, texture: Texture, line: Field) -> Field:
+def _vessels(projection: Projection, frame: Frame, texture: Texture) -> Field:
     """One to three winding lines of even width."""
     rng = np.random.default_rng([*texture.key, 60])
     picture = np.zeros(frame.shape, np.uint8)
