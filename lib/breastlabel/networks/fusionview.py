@@ -127,6 +127,11 @@ class FusionViewNet(SequenceNetwork):
             joined = torch.cat([features[-1], decoded], dim=3)
         else:
             joined = self.trunk(self.join(batch))
+            if features and features[-1].requires_grad:
+                # A heat map asks what the class owes to each image's own map. Its value stays that of the
+                # joined image; its gradient goes to the maps of the images in their halves.
+                own = self._side_by_side(features[-1], batch)
+                joined = joined.detach() + own - own.detach()
         logits = self.classify(self.dropout(self.hidden(joined)))
         return HybridOutput(self.no_outline(batch.images), logits.float())
 
@@ -142,19 +147,22 @@ class FusionViewNet(SequenceNetwork):
 
     def join(self, batch: SequenceBatch) -> Tensor:
         """The joined images, (B, 1, *joined) in [0, 1], CC left of MLO; of two of a view, the later."""
-        images = batch.images.float()
-        black = images.new_zeros((1, *images.shape[1:]))
-        halves = torch.tensor(_halves(batch), device=images.device)
-        with_black = torch.cat([images, black])
-        joined = torch.cat([with_black[halves[:, 0]], with_black[halves[:, 1]]], dim=3)
+        joined = self._side_by_side(batch.images.float(), batch)
         # The bilinear of a smaller size has no half-precision form on every device.
-        with torch.autocast(images.device.type, enabled=False):
+        with torch.autocast(joined.device.type, enabled=False):
             if self.scale:
                 low, high = joined.amin((1, 2, 3), keepdim=True), joined.amax((1, 2, 3), keepdim=True)
                 joined = (joined - low) / (high - low).clamp(min=1e-6)
             if joined.shape[-2:] != self.joined:
                 joined = F.interpolate(joined, size=self.joined, mode="bilinear", antialias=True)
         return joined
+
+    @staticmethod
+    def _side_by_side(maps: Tensor, batch: SequenceBatch) -> Tensor:
+        """One map an image (M, C, h, w) -> one a sequence (B, C, h, 2 w), 0 where a view is missing."""
+        halves = torch.tensor(_halves(batch), device=maps.device)
+        with_none = torch.cat([maps, maps.new_zeros((1, *maps.shape[1:]))])
+        return torch.cat([with_none[halves[:, 0]], with_none[halves[:, 1]]], dim=3)
 
     def config(self) -> dict[str, object]:
         """The constructor's arguments as JSON values; ``pretrained`` is False, see there."""

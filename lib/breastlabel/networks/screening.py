@@ -62,8 +62,8 @@ class BranchedTrunk(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """(M, 1, H, W) -> (M, C, h, w), as coarse as the coarsest branch."""
         maps: list[Tensor] = [branch(image) for branch in self.branches]
-        size = min((m.shape[-2:] for m in maps), key=lambda shape: shape[0] * shape[1])
-        return torch.cat([m if m.shape[-2:] == size else F.adaptive_avg_pool2d(m, size) for m in maps], 1)
+        rows, columns = min(((m.shape[2], m.shape[3]) for m in maps), key=lambda shape: shape[0] * shape[1])
+        return torch.cat([F.adaptive_avg_pool2d(m, (rows, columns)) for m in maps], dim=1)
 
 
 class ScreeningNet(SequenceNetwork):

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from breastlabel.errors import UnknownNameError
 from breastlabel.networks.backbones import TimmEncoder
@@ -46,7 +44,8 @@ class ImageTrunk(nn.Module):
                 with, for pretrained weights and small batches; "group" has groups of channels in its
                 place (Wu and He, ECCV 2018), which does not mind the size of the batch.
             checkpointing: compute the encoder's stages again in the backward pass instead of keeping
-                their maps (Chen et al. 2016): less memory for about a third more time.
+                their maps (Chen et al. 2016): less memory for about a third more time. A timm model's batch
+                normalisation then counts each batch twice in its running statistics.
 
         Raises:
             UnknownNameError: unknown encoder or normalisation, or one that cannot be checkpointed.
@@ -65,14 +64,8 @@ class ImageTrunk(nn.Module):
         self._frozen = normalisation == "frozen"
         if normalisation == "group":
             _group_norms(self)
-        self._checkpointing = checkpointing
-        if checkpointing and isinstance(self.encoder, TimmEncoder):
-            setter = getattr(self.encoder.backbone, "set_grad_checkpointing", None)
-            if setter is None:
-                raise UnknownNameError(
-                    "encoder with gradient checkpointing", encoder, ["blocks", "resnet50", "efficientnet_b0"]
-                )
-            setter(True)
+        if checkpointing:
+            _checkpoint_stages(self.encoder, encoder)
         self.train()
 
     def train(self, mode: bool = True) -> ImageTrunk:
@@ -86,13 +79,21 @@ class ImageTrunk(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(M, 1, H, W) -> (M, C, h, w)."""
-        if self._checkpointing and isinstance(self.encoder, BlockEncoder) and torch.is_grad_enabled():
-            x = image
-            for block in self.encoder.blocks:
-                x = F.max_pool2d(checkpoint(block, x, use_reentrant=False), 2)
-            return x
         deepest: Tensor = self.encoder(image)[-1]
         return deepest
+
+
+def _checkpoint_stages(encoder: BlockEncoder | TimmEncoder, name: str) -> None:
+    if isinstance(encoder, BlockEncoder):
+        encoder.checkpointing = True
+        return
+    # Stage by stage: the whole backbone at once would be computed again at once, and nothing be saved.
+    setter = getattr(encoder.backbone, "set_grad_checkpointing", None)
+    if setter is None:
+        raise UnknownNameError(
+            "encoder with gradient checkpointing", name, ["blocks", "resnet50", "efficientnet_b0"]
+        )
+    setter(True)
 
 
 def _group_norms(module: nn.Module) -> None:
