@@ -1,4 +1,5 @@
 import os
+from datetime import date
 
 import pytest
 from hypothesis import given
@@ -19,7 +20,7 @@ from breastlabel.catalog import (
 )
 from breastlabel.catalog.folder import take_in
 from breastlabel.errors import NotFoundError
-from breastlabel.imaging import Modality
+from breastlabel.imaging import Laterality, Modality, ViewPosition
 from breastlabel.imaging.dicom import opaque_key
 
 
@@ -206,7 +207,7 @@ def test_a_label_is_asked_for_by_a_plain_name(tmp_path, name):
         label_path(tmp_path, name)
 
 
-def dicom(path, *, patient, modality="US", issuer=None):
+def dicom(path, *, patient, modality="US", issuer=None, **header):
     """A file with a header only."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -216,6 +217,8 @@ def dicom(path, *, patient, modality="US", issuer=None):
     dataset.PatientID, dataset.Modality, dataset.StudyInstanceUID = patient, modality, "1.2.3"
     if issuer:
         dataset.IssuerOfPatientID = issuer
+    for keyword, value in header.items():
+        setattr(dataset, keyword, value)
     path.parent.mkdir(parents=True, exist_ok=True)
     dataset.save_as(path, write_like_original=False)
 
@@ -252,6 +255,43 @@ def test_a_dicom_file_joins_the_split_that_its_patient_has(tmp_path):
     dicom(tmp_path / "c.dcm", patient="4711")
     with Catalog.open(tmp_path) as catalog:
         assert (catalog.image("c").split, catalog.image("c").excluded) == (None, "patient-across-splits")
+
+
+def test_a_dicom_header_says_whose_breast_it_is_and_when(tmp_path):
+    dicom(
+        tmp_path / "a.dcm",
+        patient="4711",
+        modality="MG",
+        ImageLaterality="R",
+        ViewPosition="MLO",
+        AcquisitionDate="20260302",
+        PatientAge="061Y",
+        BreastImplantPresent="NO",
+        Manufacturer="Maker",
+        ManufacturerModelName="One",
+        PaddleDescription="SPOT",
+    )
+    with Catalog.open(tmp_path) as catalog:
+        found = catalog.image("a")
+        [exam] = catalog.exams(found.patient_key)
+    assert (found.laterality, found.view_position) == (Laterality.R, ViewPosition.MLO)
+    assert found.study_key == exam.exam_key
+    assert exam.acquisition_date == date(2026, 3, 2)
+    expected = {
+        "acquired": "2026-03-02",
+        "age": 61.0,
+        "implant": False,
+        "manufacturer": "Maker",
+        "machine": "One",
+        "not_analysable": "spot compression view",
+    }
+    assert {k: v for k, v in found.metadata.items() if k in expected} == expected
+
+
+def test_a_film_is_taken_for_a_mammogram(tmp_path):
+    dicom(tmp_path / "a.dcm", patient="4711", modality="RG")
+    with Catalog.open(tmp_path) as catalog:
+        assert catalog.image("a").modality is Modality.MG
 
 
 def test_a_dicom_header_says_the_modality(tmp_path):

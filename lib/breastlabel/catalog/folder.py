@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
+from breastlabel.catalog.intake import hashed_split, new_records
 from breastlabel.catalog.label_files import LABEL_SUFFIXES
 from breastlabel.catalog.label_folder import LABELS_ROOT, label_tags
-from breastlabel.catalog.models import FILE_MISSING, ImageRecord, is_plain_name
+from breastlabel.catalog.models import FILE_MISSING, is_plain_name
 from breastlabel.catalog.tables import images_table, labels_table
-from breastlabel.errors import InvalidImageError, NotFoundError
+from breastlabel.errors import NotFoundError
 from breastlabel.imaging import IMAGE_SUFFIXES, Modality, image_stem
-from breastlabel.imaging.dicom import HeaderKeys, header_keys
-from breastlabel.imaging.files import DICOM_SUFFIXES
 
 if TYPE_CHECKING:
     from breastlabel.catalog.catalog import Catalog
@@ -37,24 +34,11 @@ CATALOG_FILE = Path(".breastlabel") / "catalog.sqlite3"
 LABELS_FOLDER = Path(LABELS_ROOT) / "final"
 
 MISSING = FILE_MISSING
-#: Kept out because the patient's images are in several splits already.
-PATIENT_ACROSS_SPLITS = "patient-across-splits"
 # Not the name that the catalogs of version 0.1 use: they know of label files, but not of label versions.
 _SEEN = "folder_and_labels_seen"
 #: A folder changed this recently may change again without its time stamp moving.
 _SETTLED_NS = 2_000_000_000
 _CHUNK = 500
-
-
-def hashed_split(key: str) -> str:
-    """The split of a group whose neighbours are not known: 70/15/15 by a hash of its key.
-
-    It depends on nothing but the key, so it stays as it is whatever is added later.
-    """
-    position = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
-    if position < 0.70:
-        return "train"
-    return "val" if position < 0.85 else "test"
 
 
 def label_path(studies: str | Path, image_id: str) -> Path | None:
@@ -84,9 +68,10 @@ def sync_folder(
 
     A new image's id is its file's stem. A DICOM file belongs to the patient whom its header names, and joins
     the group and split of that patient's images that are there already; any other file is a patient of its
-    own. The split of a new patient is given by a hash of its key. A known image whose file is gone is
-    excluded as ``"file-missing"`` until the file is back; its split is kept. Labels become versions
-    (`reconcile`). Where neither the folder nor its labels changed since the last time, nothing is listed.
+    own. What else the header says, such as side, view, study and date, goes into the record. The split of a
+    new patient is given by a hash of its key. A known image whose file is gone is excluded as
+    ``"file-missing"`` until the file is back; its split is kept. Labels become versions (`reconcile`). Where
+    neither the folder nor its labels changed since the last time, nothing is listed.
     Files other than images and labels are left alone.
 
     Args:
@@ -108,7 +93,7 @@ def sync_folder(
     known = _known_images(catalog)
     _mark_missing(catalog, _missing(folder, files, known), known)
     new = {image_id: name for image_id, name in files.items() if image_id not in known}
-    added = _add(catalog, folder, new, modality)
+    added = catalog.add_images(new_records(catalog, folder, new, modality))
     import_legacy(catalog)
     reconcile(catalog)
     if seen is not None:
@@ -141,7 +126,7 @@ def take_in(catalog: Catalog, names: Iterable[str], *, modality: Modality = Moda
     gone = {i for i, (file, _) in known.items() if not (folder / file).exists()}
     _mark_missing(catalog, gone, known)
     new = {i: name for i, name in images.items() if i not in known and (folder / name).is_file()}
-    added = _add(catalog, folder, new, modality)
+    added = catalog.add_images(new_records(catalog, folder, new, modality))
     # A label may have come before its image.
     labels.update((image_id, tag) for image_id in new for tag in label_tags(folder))
     reconcile_labels(catalog, labels)
@@ -187,64 +172,6 @@ def _mark_missing(catalog: Catalog, missing: set[str], known: Mapping[str, tuple
             changes[image_id] = {"excluded": None}
     if changes:
         catalog.update_images(changes)
-
-
-def _add(catalog: Catalog, folder: Path, files: Mapping[str, str], modality: Modality) -> int:
-    if not files:
-        return 0
-    keys = {image_id: _keys(folder / name, catalog) for image_id, name in files.items()}
-    patients = _groups_and_splits(catalog, {k.patient for k in keys.values() if k and k.patient})
-    return catalog.add_images(
-        _unknown_image(image_id, name, keys=keys[image_id], modality=modality, patients=patients)
-        for image_id, name in files.items()
-    )
-
-
-def _keys(file: Path, catalog: Catalog) -> HeaderKeys | None:
-    if not file.name.lower().endswith(DICOM_SUFFIXES):
-        return None
-    try:
-        return header_keys(file, salt=catalog.salt())
-    except InvalidImageError:
-        return None
-
-
-def _groups_and_splits(catalog: Catalog, patients: set[str]) -> Mapping[str, list[tuple[str, str | None]]]:
-    """Patient key -> (group, split) of each of the patient's images."""
-    table = images_table.c
-    query = select(table.patient_key, table.group, table.split)
-    found: dict[str, list[tuple[str, str | None]]] = defaultdict(list)
-    with catalog.database.read() as connection:
-        for chunk in _chunks(sorted(patients)):
-            for patient, group, split in connection.execute(query.where(table.patient_key.in_(chunk))):
-                found[patient].append((group, split))
-    return found
-
-
-def _unknown_image(
-    image_id: str,
-    name: str,
-    *,
-    keys: HeaderKeys | None,
-    modality: Modality,
-    patients: Mapping[str, list[tuple[str, str | None]]],
-) -> ImageRecord:
-    """A new image, in the group and split of its patient's other images."""
-    patient = (keys.patient if keys else None) or f"folder:{image_id}"
-    others = patients.get(patient, [])
-    group = min((group for group, _ in others), default=patient)
-    splits = sorted({split for _, split in others if split is not None}) or [hashed_split(group)]
-    return ImageRecord(
-        image_id=image_id,
-        file=name,
-        dataset="folder",
-        modality=(keys.modality if keys else None) or modality,
-        patient_key=patient,
-        study_key=keys.study if keys else None,
-        group=group,
-        split=splits[0] if len(splits) == 1 else None,
-        excluded=PATIENT_ACROSS_SPLITS if len(splits) > 1 else None,
-    )
 
 
 def _is_image_name(name: str) -> bool:
