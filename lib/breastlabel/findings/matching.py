@@ -13,7 +13,6 @@ from breastlabel.errors import InvalidImageError
 from breastlabel.findings.change import Change, Comparison
 from breastlabel.findings.finding import Finding
 from breastlabel.imaging.image import FloatArray
-from breastlabel.transforms.breast import isolate_breast
 
 __all__ = ["FARTHEST", "BreastFrame", "breast_frame", "changes"]
 
@@ -48,6 +47,9 @@ class BreastFrame:
 
 def breast_frame(pixels: FloatArray) -> BreastFrame:
     """The breast in a mammogram (rows, cols); the whole image where none can be told from its background."""
+    # The package of transforms loads torch, which a reader of findings need not have.
+    from breastlabel.transforms.breast import isolate_breast
+
     try:
         region = isolate_breast(pixels)
     except InvalidImageError:

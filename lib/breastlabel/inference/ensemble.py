@@ -106,6 +106,10 @@ class EnsemblePredictor:
         """As `Predictor.uses_priors`."""
         return self.members[0].uses_priors
 
+    def refusal(self, image: BreastImage) -> str | None:
+        """Why an image cannot be analysed by one of the members; None where it can."""
+        return next((reason for m in self.members if (reason := m.refusal(image)) is not None), None)
+
     def predict(self, image: BreastImage, **asked: Any) -> Prediction:
         """Outline and classify one image; arguments as for `Predictor.predict`."""
         return self.predict_sequence([image], **asked).images[0]

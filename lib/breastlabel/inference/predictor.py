@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from breastlabel.errors import BreastLabelError
+from breastlabel.errors import BreastLabelError, InvalidImageError
 from breastlabel.imaging.image import BreastImage, FloatArray
 from breastlabel.imaging.vocabulary import LesionClass
-from breastlabel.inference.asked import Asked
+from breastlabel.inference.asked import Asked, require_analysable
 from breastlabel.inference.image_predictor import ImagePredictor
 from breastlabel.inference.loading import CheckpointLike, load
 from breastlabel.inference.passes import check_augmentations
@@ -109,6 +109,15 @@ class Predictor:
     def uses_priors(self) -> bool:
         """Whether older exams of the breast belong into a sequence."""
         return isinstance(self._network, SequenceNetwork) and self._network.uses_priors
+
+    def refusal(self, image: BreastImage) -> str | None:
+        """Why an image cannot be analysed, in a sentence; None where it can."""
+        try:
+            require_analysable(image)
+            self.checkpoint.preparation(image.pixels)
+        except InvalidImageError as error:
+            return str(error)
+        return None
 
     def predict(
         self,
