@@ -14,7 +14,7 @@ from breastlabel.errors import InvalidImageError
 if TYPE_CHECKING:
     from breastlabel.imaging.image import FloatArray
 
-__all__ = ["BreastRegion", "isolate_breast", "looks_like_mammogram"]
+__all__ = ["BreastRegion", "bounding_box", "isolate_breast", "looks_like_mammogram"]
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -60,7 +60,7 @@ class BreastRegion:
             margin: added on each side but the chest wall's, as a share of the breast's longer side; the box
                 ends at the image's border.
         """
-        top, left, height, width = _bounding_box(self.mask)
+        top, left, height, width = bounding_box(self.mask)
         rows, cols = self.source_shape
         reach = margin * max(height, width)
         extra_left, extra_right = (reach, 0.0) if self.chest_wall_right else (0.0, reach)
@@ -78,7 +78,8 @@ def isolate_breast(pixels: FloatArray) -> BreastRegion:
     The image is reduced, film borders are set to the background, the background's peak in the histogram is
     told from the rest by the triangle rule (Zack, Rogers and Latt, J. Histochem. Cytochem. 25, 1977), an
     opening cuts labels off, and of what is left the largest piece is the breast. The chest wall is on the
-    side where that piece ends in a straight line, at the image's border or, in padded images, within it.
+    side where that piece ends in a straight line, at the image's border or, in padded images, within it, and
+    where it ends bright.
 
     Raises:
         InvalidImageError: the shape is not two-dimensional, a pixel is not finite, or there is no breast.
@@ -99,9 +100,12 @@ def isolate_breast(pixels: FloatArray) -> BreastRegion:
             "a mammogram with one breast on a dark background is required; no breast was found; "
             "check that the image is a mammogram and not inverted"
         )
-    left, right = _contact(mask, right=False), _contact(mask, right=True)
+    contact = _contact(mask, right=False), _contact(mask, right=True)
+    ends = _brightness_of_ends(levels, mask)
+    # Tissue thins out towards the skin, and is cut off at the chest wall: both say the side, neither always.
+    wall = int(contact[1] - contact[0] + 0.5 * (ends[1] - ends[0]) > 0)
     return BreastRegion(
-        (pixels.shape[0], pixels.shape[1]), reduced, mask, right > left, max(left, right), min(left, right)
+        (pixels.shape[0], pixels.shape[1]), reduced, mask, bool(wall), contact[wall], contact[1 - wall]
     )
 
 
@@ -111,7 +115,7 @@ def looks_like_mammogram(region: BreastRegion) -> str | None:
     Specimens and spot views have no straight chest wall on one side only; a page of text has no piece of the
     size of a breast.
     """
-    _, _, height, width = _bounding_box(region.mask)
+    _, _, height, width = bounding_box(region.mask)
     if not _AREA[0] <= region.area_fraction <= _AREA[1]:
         return f"the bright region covers {region.area_fraction:.0%} of the image"
     if not _PROPORTIONS[0] <= height / width <= _PROPORTIONS[1]:
@@ -126,7 +130,7 @@ def looks_like_mammogram(region: BreastRegion) -> str | None:
 _SMALLEST = 32
 _AREA = (0.02, 0.98)
 _PROPORTIONS = (0.4, 7.0)
-_LEAST_CONTACT = 0.12
+_LEAST_CONTACT = 0.08
 _MOST_OPPOSITE = 0.75
 
 
@@ -205,7 +209,8 @@ def _filled(piece: npt.NDArray[np.uint8]) -> BoolArray:
     return np.asarray(filled, bool)
 
 
-def _bounding_box(mask: BoolArray) -> tuple[int, int, int, int]:
+def bounding_box(mask: BoolArray) -> tuple[int, int, int, int]:
+    """(top, left, height, width) around what is true."""
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     top, left = int(rows[0]), int(cols[0])
     return top, left, int(rows[-1]) + 1 - top, int(cols[-1]) + 1 - left
@@ -213,8 +218,20 @@ def _bounding_box(mask: BoolArray) -> tuple[int, int, int, int]:
 
 def _contact(mask: BoolArray, *, right: bool) -> float:
     """Share of the breast's height over which it reaches its outermost columns on one side."""
-    top, left, height, width = _bounding_box(mask)
+    top, left, height, width = bounding_box(mask)
     inner = mask[top : top + height, left : left + width]
     strip = max(1, round(0.02 * width))
     edge = inner[:, -strip:] if right else inner[:, :strip]
     return float(edge.any(axis=1).mean())
+
+
+def _brightness_of_ends(levels: npt.NDArray[np.uint8], mask: BoolArray) -> tuple[float, float]:
+    """Brightness of the left and of the right end of the breast's rows, as shares of the breast's mean."""
+    depth = 2
+    rows = np.flatnonzero(mask.sum(axis=1) > 2 * depth + 2)
+    if not len(rows):
+        return 0.0, 0.0
+    lefts = mask[rows].argmax(axis=1) + depth
+    rights = mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1) - depth
+    mean = float(levels[mask].mean())
+    return float(levels[rows, lefts].mean()) / mean, float(levels[rows, rights].mean()) / mean

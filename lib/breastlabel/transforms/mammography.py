@@ -15,6 +15,7 @@ from breastlabel.transforms.configuration import arguments_from_config, config_o
 from breastlabel.transforms.cropped_geometry import CroppedGeometry
 from breastlabel.transforms.equalization import equalized_within, locally_equalized_within
 from breastlabel.transforms.geometry import FITS, LEFT
+from breastlabel.transforms.pectoral import without_pectoral
 from breastlabel.transforms.prepared import Prepared
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ __all__ = ["MammographyPreparation"]
 class MammographyPreparation:
     """One object for training, validation and inference.
 
-    In order: isolate the breast (`breast.isolate_breast`); crop to it and turn the image so that the chest
-    wall is at the left; resize; scale the tissue's percentiles to [0, 1]; equalise where asked; set all that
-    is not breast to 0. So labels, film borders and the side do not tell the network anything, and an exam
-    gives the same input as 8-bit PNG, film or 16-bit DICOM.
+    In order: isolate the breast (`breast.isolate_breast`), without the pectoral muscle; crop to it and turn
+    it so that the chest wall is at the left; resize; scale the tissue's percentiles to [0, 1]; equalise
+    where asked; set all that is not breast to 0. So labels, film borders and the side do not tell the network
+    anything, and an exam gives the same input as 8-bit PNG, film or 16-bit DICOM.
 
     Where the crop lies depends on the pixels: masks go through the geometry of the prepared image.
 
@@ -43,6 +44,8 @@ class MammographyPreparation:
         margin: around the breast, as a share of its longer side, but not at the chest wall.
         percentiles: (lower, upper) of the tissue in 0..100; (0, 100) is plain min-max.
         histogram_equalization: of the tissue, in 256 levels (P0's option).
+        pectoral: whether the pectoral muscle stays; else it is set to 0 where its edge is sure, and with it
+            what is projected on it (`pectoral.find_pectoral`).
         clahe: contrast-limited adaptive histogram equalisation of the tissue.
         clahe_clip: highest bin of a tile's histogram, in multiples of its mean bin.
         clahe_tiles: tiles along each axis.
@@ -54,6 +57,7 @@ class MammographyPreparation:
     size: tuple[int, int] = (512, 384)
     fit: str = LEFT
     margin: float = 0.02
+    pectoral: bool = False
     percentiles: tuple[float, float] = (0.5, 99.8)
     histogram_equalization: bool = False
     clahe: bool = False
@@ -96,7 +100,7 @@ class MammographyPreparation:
         geometry = CroppedGeometry(
             region.source_shape, self.size, region.box(self.margin), region.chest_wall_right, self.fit
         )
-        tissue = _tissue_on(geometry, region)
+        tissue = _tissue_on(geometry, region if self.pectoral else without_pectoral(region))
         image = geometry.apply(pixels)
         return Prepared(self._scaled(image, tissue), geometry)
 
