@@ -77,7 +77,7 @@ class FineTuning:
 
     Attributes:
         settings: of the trainer.
-        augmentation: ``paper``, ``strong`` or None.
+        augmentation: a name in `AUGMENTATIONS`, or None.
         least_steps: steps an epoch where one pass over the new labels takes fewer.
         new_share: least share of new labels in a step, while there are old ones beside them.
         coefficients: how far to go from the old weights (0) to the fine-tuned ones (1).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,8 +86,9 @@ def dice_scores(
 ) -> npt.NDArray[np.float64]:
     """Dice of each image (N,), NaN where the reader outlined nothing (Dice is then undefined)."""
     logit = np.log(threshold / (1 - threshold))
-    predicted = (mask_logits > logit).reshape(len(masks), -1)
-    truth = masks.reshape(len(masks), -1).astype(bool)
+    flat = (len(masks), math.prod(masks.shape[1:]))
+    predicted = (mask_logits > logit).reshape(flat)
+    truth = masks.reshape(flat).astype(bool)
     overlap = (predicted & truth).sum(1)
     total = predicted.sum(1) + truth.sum(1)
     dice = 2 * overlap / np.maximum(total, 1)
