@@ -16,6 +16,7 @@ from breastlabel.errors import BreastLabelError, MissingDependencyError, NotFoun
 
 __all__ = [
     "Checkpoint",
+    "Checkpoints",
     "Device",
     "Json",
     "Model",
@@ -50,6 +51,17 @@ Checkpoint = Annotated[
         "--checkpoint",
         metavar="DIR",
         help="Checkpoint folder; else the champion (of --studies where given, else the shipped one).",
+        show_default=False,
+    ),
+]
+
+Checkpoints = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--checkpoint",
+        metavar="DIR",
+        help="Checkpoint folder; else the champion (of --studies where given, else the shipped one). "
+        "Given several times, they answer together, and their disagreement is the uncertainty.",
         show_default=False,
     ),
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +13,7 @@ import typer
 
 from breastlabel.commands.console import note, print_json, progress
 from breastlabel.commands.options import (
-    Checkpoint,
+    Checkpoints,
     Device,
     Json,
     Model,
@@ -24,9 +24,13 @@ from breastlabel.commands.options import (
 from breastlabel.errors import BreastLabelError, InvalidImageError, NotFoundError
 
 if TYPE_CHECKING:
-    from breastlabel.inference import Predictor
+    from breastlabel.imaging import BreastImage, Modality
+    from breastlabel.inference import EnsemblePredictor, Prediction, Predictor
 
-__all__ = ["predict", "predict_file"]
+__all__ = ["Answered", "predict", "predict_files", "read_file", "write_answer"]
+
+#: An image's file, and its answer or why it has none.
+Answered = tuple[Path, dict[str, Any] | BreastLabelError]
 
 
 def predict(
@@ -36,7 +40,7 @@ def predict(
         typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.", show_default=False),
     ],
     output: NewOutput,
-    checkpoint: Checkpoint = None,
+    checkpoint: Checkpoints = None,
     studies: Annotated[
         Path | None,
         typer.Option("--studies", metavar="DIR", help="Use this folder's champion.", show_default=False),
@@ -54,37 +58,41 @@ def predict(
 ) -> None:
     """Outline and classify image files.
 
-    Each image gets a folder DIR/NAME with mask.nrrd, overlay.png and result.json. An image that cannot be
+    Each image gets a folder DIR/NAME with mask.nrrd, overlay.png and result.json. Mammograms that are given
+    together are put together by their headers: the views of a breast in one exam are judged as one, with the
+    older exams among them as priors; result.json says which images were looked at. An image that cannot be
     analysed is named on stderr, the others go on, and the exit code is 1.
 
     Example: breastlabel predict ultrasound scan.png --output out
 
-    Example: breastlabel predict ultrasound scans/ --output out --explain --uncertainty 10
+    Example: breastlabel predict mammography exam-2022/ exam-2024/ --output out --explain --uncertainty 10
     """
-    folder = checkpoint_folder(model, checkpoint, studies)
+    named: list[Path | None] = [*checkpoint] if checkpoint else [None]
+    folders = [checkpoint_folder(model, folder, studies) for folder in named]
     files = list_images(images)
     _require_different_stems(files)
-    from breastlabel.inference import Predictor
-
-    predictor = Predictor(folder, device=check_device(device), superpixels=superpixels)
+    predictor = _predictor(folders, device=check_device(device), superpixels=superpixels)
     output.mkdir(parents=True, exist_ok=True)
+    asked = {"uncertainty_passes": uncertainty, "explain": explain}
+    if predictor.takes_sequences:
+        from breastlabel.commands.predict_breasts import predict_breasts
+
+        answers = predict_breasts(predictor, files, output, model=model, **asked)
+    else:
+        answers = predict_files(predictor, files, output, model=model, **asked)
     results = []
     failed = 0
     with progress(quiet=as_json or len(files) == 1) as report:
-        for done, file in enumerate(files, start=1):
-            try:
-                result = predict_file(
-                    predictor, file, output, uncertainty=uncertainty, explain=explain, model=model
-                )
-            except BreastLabelError as error:
+        for done, (file, answer) in enumerate(answers, start=1):
+            if isinstance(answer, BreastLabelError):
                 failed += 1
                 # Reader errors name the file already.
-                name = "" if file.name in str(error) else f"{file.name}: "
-                note(f"{name}{error}")
+                name = "" if file.name in str(answer) else f"{file.name}: "
+                note(f"{name}{answer}")
             else:
-                results.append(result)
+                results.append(answer)
                 if not as_json:
-                    print(_line(result), flush=True)
+                    print(_line(answer), flush=True)
             report("predicting", done, len(files))
     if as_json:
         print_json(results)
@@ -94,28 +102,54 @@ def predict(
         raise typer.Exit(1)
 
 
-def predict_file(
-    predictor: Predictor, file: Path, output: Path, *, model: str, uncertainty: int = 0, explain: bool = False
-) -> dict[str, Any]:
-    """Predict one file and write its folder, which appears whole or not at all.
+def predict_files(
+    predictor: Predictor | EnsemblePredictor, files: Sequence[Path], output: Path, *, model: str, **asked: Any
+) -> Iterator[Answered]:
+    """Predict each file by itself.
 
-    Returns:
-        What ``result.json`` holds.
+    Args:
+        asked: arguments of `Predictor.predict`.
     """
     from breastlabel.findings import result_json
-    from breastlabel.imaging import image_stem, read_image, write_mask
-    from breastlabel.inference import render_overlay, write_overlay
     from breastlabel.training.presets import MODALITIES
 
+    for file in files:
+        try:
+            image = read_file(file, MODALITIES[model])
+            prediction = predictor.predict(image, **asked)
+            result = {"file": file.name, "model": model, **result_json(prediction, image)}
+            write_answer(output, file, image, prediction, result)
+        except BreastLabelError as error:
+            yield file, error
+        else:
+            yield file, result
+
+
+def read_file(file: Path, modality: Modality) -> BreastImage:
+    """Read an image; what the system says against it concerns this file only.
+
+    Raises:
+        BreastLabelError: it cannot be read.
+    """
+    from breastlabel import imaging
+
     try:
-        image = read_image(file, modality=MODALITIES[model])
+        return imaging.read_image(file, modality=modality)
     except OSError as error:
         # Of this file only; what the system says while the answer is written concerns them all.
         raise InvalidImageError(
             f"a readable file is required; {file.name} is not: {error.strerror or type(error).__name__}; "
             "check its permissions"
         ) from error
-    prediction = predictor.predict(image, uncertainty_passes=uncertainty, explain=explain)
+
+
+def write_answer(
+    output: Path, file: Path, image: BreastImage, prediction: Prediction, result: dict[str, Any]
+) -> None:
+    """Write the folder of one image's answer, which appears whole or not at all."""
+    from breastlabel.imaging import image_stem, write_mask
+    from breastlabel.inference import render_overlay, write_overlay
+
     folder = output / image_stem(file)
     partial = output / f".{folder.name}.{os.getpid()}.partial"
     shutil.rmtree(partial, ignore_errors=True)
@@ -126,13 +160,11 @@ def predict_file(
         if prediction.heat_map is not None:
             picture = render_overlay(image.pixels, prediction.mask, heat=prediction.heat_map)
             write_overlay(partial / "heatmap.png", picture)
-        result: dict[str, Any] = {"file": file.name, "model": model, **result_json(prediction, image)}
         text = json.dumps(result, indent=2, allow_nan=False)
         (partial / "result.json").write_text(text + "\n", encoding="utf-8")
         _replace_folder(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return result
 
 
 def list_images(paths: Sequence[Path]) -> list[Path]:
@@ -153,6 +185,16 @@ def list_images(paths: Sequence[Path]) -> list[Path]:
         else:
             files.append(path)
     return files
+
+
+def _predictor(
+    folders: Sequence[Path], *, device: str | None, superpixels: bool | None
+) -> Predictor | EnsemblePredictor:
+    from breastlabel.inference import EnsemblePredictor, Predictor
+
+    if len(folders) == 1:
+        return Predictor(folders[0], device=device, superpixels=superpixels)
+    return EnsemblePredictor(folders, device=device, superpixels=superpixels)
 
 
 def _require_different_stems(files: Sequence[Path]) -> None:
@@ -189,4 +231,6 @@ def _line(result: dict[str, Any]) -> str:
     sizes = ", ".join(f"{f['long_axis']} x {f['short_axis']} {f['length_unit']}" for f in findings)
     probability = result["class_probabilities"][result["predicted_class"]]
     found = f"; {len(findings)} finding{'s' if len(findings) != 1 else ''}: {sizes}" if findings else ""
-    return f"{result['file']}: {result['predicted_class']} ({probability:.2f}){found}"
+    others = len(result["sequence"]) - 1 if isinstance(result["sequence"], list) else 0
+    company = f"; judged with {others} other image{'s' if others != 1 else ''}" if others else ""
+    return f"{result['file']}: {result['predicted_class']} ({probability:.2f}){found}{company}"

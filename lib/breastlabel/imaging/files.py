@@ -26,6 +26,7 @@ __all__ = [
     "binary_mask",
     "image_space",
     "image_stem",
+    "is_dicom",
     "read_image",
     "read_mask",
     "write_image",
@@ -65,7 +66,7 @@ def read_image(path: Path | str, *, modality: Modality | None = None) -> BreastI
     file = _existing(path)
     suffix = _suffix(file.name)
     try:
-        if suffix in DICOM_SUFFIXES or (not suffix and _has_dicom_magic(file)):
+        if is_dicom(file):
             from breastlabel.imaging.dicom import read_dicom
 
             return read_dicom(file, modality=modality)
@@ -78,6 +79,12 @@ def read_image(path: Path | str, *, modality: Modality | None = None) -> BreastI
         )
     except InvalidImageError as error:
         raise _naming_the_file(error, file.name) from error
+
+
+def is_dicom(path: Path | str) -> bool:
+    """Whether a file is read as DICOM: by its suffix, or by its first bytes where it has none."""
+    suffix = _suffix(Path(path).name)
+    return suffix in DICOM_SUFFIXES or (not suffix and _has_dicom_magic(Path(path)))
 
 
 def image_space(path: Path | str) -> tuple[tuple[int, int], Geometry]:
