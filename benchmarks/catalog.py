@@ -25,6 +25,9 @@ __all__ = ["rows"]
 _FEW, _SIZE = 1_000, 64
 _MODEL, _VERSION, _METHOD = "ultrasound", "bench", "entropy"
 _REPEATS = 15
+# The bar, twice the raw syncs, was set where those took 12 to 16 ms. Some disks acknowledge a sync in one,
+# before anything is written; against those it would forbid all work, checking the label's size included.
+_LEAST_SYNCS = 8e-3
 
 
 class _Folder:
@@ -85,8 +88,13 @@ def _saving(many: _Folder, few: _Folder, stock: _Stock, folder: Path) -> Iterato
     yield at_least(
         work, ours, f"LocalDatastore {milliseconds(seconds['stock'])}", seconds["stock"] / seconds["ours"], 20
     )
+    raw = seconds["syncs"]
     yield at_most(
-        work, ours, f"the raw syncs {milliseconds(seconds['syncs'])}", seconds["ours"] / seconds["syncs"], 2
+        f"{work}: own work",
+        milliseconds(seconds["ours"] - raw),
+        f"the raw syncs {milliseconds(raw)}, at least {milliseconds(_LEAST_SYNCS)}",
+        (seconds["ours"] - raw) / max(raw, _LEAST_SYNCS),
+        1,
     )
     yield _own_time(work, seconds["ours"], seconds["few"])
 
