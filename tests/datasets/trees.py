@@ -1,6 +1,8 @@
 """Tiny synthetic trees in the layouts of the public datasets; their pixels are drawn at random."""
 
+import zipfile
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import numpy as np
 from PIL import Image
@@ -100,3 +102,32 @@ def bus_uclm(root: Path) -> Path:
     table += [f"{name}.png;48x40;{label};{flags}" for name, label, flags in rows]
     (root / "INFO.csv").write_text("\n".join(table), encoding="utf-8-sig")
     return root
+
+
+def write_spreadsheet(path: Path, sheets) -> Path:
+    """A minimal .xlsx: sheet name -> rows of values, all stored as inline text."""
+    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    numbered = list(enumerate(sheets, start=1))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        names = "".join(f'<sheet name="{name}" sheetId="{k}" r:id="rId{k}"/>' for k, name in numbered)
+        archive.writestr(
+            "xl/workbook.xml", f'<workbook {main} xmlns:r="{office}"><sheets>{names}</sheets></workbook>'
+        )
+        links = "".join(f'<Relationship Id="rId{k}" Target="worksheets/s{k}.xml"/>' for k, _ in numbered)
+        archive.writestr("xl/_rels/workbook.xml.rels", f"<Relationships>{links}</Relationships>")
+        for k, name in numbered:
+            rows = "".join(
+                "<row>"
+                + "".join(
+                    f'<c r="{chr(65 + c)}{r}" t="inlineStr"><is><t>{escape(str(value))}</t></is></c>'
+                    for c, value in enumerate(row)
+                )
+                + "</row>"
+                for r, row in enumerate(sheets[name], start=1)
+            )
+            archive.writestr(
+                f"xl/worksheets/s{k}.xml", f"<worksheet {main}><sheetData>{rows}</sheetData></worksheet>"
+            )
+    return path
