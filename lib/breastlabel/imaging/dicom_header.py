@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import warnings
 import zlib
 from dataclasses import dataclass, field
 from datetime import date
@@ -38,6 +39,8 @@ _DEFLATED = "1.2.840.10008.1.2.1.99"
 # What a deflated file may grow to: an image of the largest size in 16-bit colour is smaller.
 _MAX_INFLATED = 1_000_000_000
 _CHUNK = 1 << 20
+# pydicom warns of a damaged file with its path, which may hold a name; our own error says what is wrong.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.")
 
 
 class HeaderKeys(NamedTuple):
