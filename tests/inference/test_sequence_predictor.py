@@ -179,6 +179,8 @@ def test_the_operating_point_of_the_checkpoint_is_applied(make_predictor, bright
     assert strict.predict_sequence([image]).above_operating_point is False
     assert lenient.predict_sequence([image]).above_operating_point is True
     assert lenient.predict(image).above_operating_point is True
+    kept = make_predictor((0.0, 0.0, 0.0), thresholds={"malignant": 0.9})
+    assert kept.predict(image).above_operating_point is False
 
 
 def test_flips_are_averaged_and_turned_back(make_predictor, bright_square):

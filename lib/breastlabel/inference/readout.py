@@ -50,7 +50,7 @@ class Readout:
         """As a checkpoint's ``model.json`` says, with the values above where it says nothing."""
         thresholds = dict(spec.get("thresholds", {}))
         inference = dict(spec.get("inference", {}))
-        point = (spec.get("operating_point") or {}).get("threshold")
+        point = (spec.get("operating_point") or {}).get("threshold", thresholds.get("malignant"))
         return cls(
             temperature=float(spec.get("calibration", {}).get("temperature", 1.0)),
             mask_threshold=float(thresholds.get("mask", 0.5)),

@@ -4,8 +4,8 @@ A mass or a cluster is brighter than the tissue around it. So the threshold is s
 local mean, not on the grey value, which the pectoral muscle and dense tissue would win. From the core of each
 region that stands out, the region grows: neighbours join it while they are more like the region's mean than
 like the mean of its surroundings, and both means are taken anew, until none joins (P2, "Image segmentation";
-Adams and Bischof 1994 for seeded growing, Adel et al. 2007 for regions against their neighbourhood). Regions
-that grow into each other are one. Nothing is random.
+Adams and Bischof 1994 for seeded growing, Adel et al. 2007 for regions against their neighbourhood). A region
+that grows into one that stands out more is that one. Nothing is random.
 """
 
 from __future__ import annotations
@@ -103,16 +103,15 @@ def grow_regions(
         if labels[core].any():
             continue
         grown = _grow(core, excess, inside, reach)
-        region = grown.place
-        if not smallest * area <= int(grown.mask.sum()) <= largest * area or grown.gain < least_contrast:
+        taken = labels[grown.place]
+        free = grown.mask & (taken == 0)
+        if not smallest * area <= int(free.sum()) <= largest * area or grown.gain < least_contrast:
             continue
-        touched = np.unique(labels[region][grown.mask])
-        if touched[-1] > 0:
+        if 2 * int(free.sum()) < int(grown.mask.sum()):
             # It has grown into one that stands out more: they are one region.
-            labels[region][grown.mask] = touched[touched > 0][0]
-        else:
-            found.append(grown.gain)
-            labels[region][grown.mask] = len(found)
+            continue
+        found.append(grown.gain)
+        taken[free] = len(found)
     return GrownRegions(thresholded, labels, tuple(found))
 
 
