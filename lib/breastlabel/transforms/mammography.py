@@ -44,8 +44,8 @@ class MammographyPreparation:
         margin: around the breast, as a share of its longer side, but not at the chest wall.
         percentiles: (lower, upper) of the tissue in 0..100; (0, 100) is plain min-max.
         histogram_equalization: of the tissue, in 256 levels (P0's option).
-        pectoral: whether the pectoral muscle stays; else it is set to 0 where its edge is sure, and with it
-            what is projected on it (`pectoral.find_pectoral`).
+        pectoral: whether the pectoral muscle stays; else it is set to 0 where its edge is sure, but for what
+            lies over it and is much brighter (`pectoral.without_pectoral`).
         clahe: contrast-limited adaptive histogram equalisation of the tissue.
         clahe_clip: highest bin of a tile's histogram, in multiples of its mean bin.
         clahe_tiles: tiles along each axis.

@@ -39,8 +39,8 @@ def find_pectoral(image: FloatArray, tissue: BoolArray) -> PectoralLine | None:
     """The muscle's edge, or None where there is none that is sure.
 
     Straight-line model (Karssemeijer, Phys. Med. Biol. 43, 1998): of all lines that cut the upper corner off
-    at the chest wall, the one with the largest step from a bright corner to darker tissue. It is taken only if
-    the step is clear nearly all along the line, as wiping out tissue is worse than leaving muscle in.
+    at the chest wall, the one with the largest step from a bright corner to darker tissue. It is taken only
+    if the step is clear nearly all along the line, as wiping out tissue is worse than leaving muscle in.
 
     Args:
         image: (rows, cols), the breast's box, chest wall at the left, small (its rows some hundred).
@@ -78,24 +78,48 @@ def find_pectoral(image: FloatArray, tissue: BoolArray) -> PectoralLine | None:
     line = PectoralLine(
         float(ends_col[best, 0]), float(ends_row[best, 0]), float(contrast[best]), float(agreement[best])
     )
-    sure = score[best] > _LEAST_SCORE and line.contrast >= _LEAST_CONTRAST
-    sure = sure and line.agreement >= _LEAST_AGREEMENT
-    return line if sure else None
+    if score[best] <= 0 or line.contrast < _LEAST_CONTRAST or line.agreement < _LEAST_AGREEMENT:
+        return None
+    # Muscle fills the corner; a mass in it leaves tissue around itself, as dark as that beyond the line.
+    muscle = _corner(line, image.shape, 0.0) & tissue
+    next_to_it = float(np.median(smooth[_corner(line, image.shape, -_BAND) & tissue & ~muscle]))
+    return line if float(np.percentile(smooth[muscle], 25)) > next_to_it + _LEAST_FILLED * scale else None
+
+
+def _corner(line: PectoralLine, shape: tuple[int, ...], moved: float) -> BoolArray:
+    """The corner that the line cuts off, where it is moved towards the corner by a share of its way there."""
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    corner: BoolArray = (x + 0.5) / line.col + (y + 0.5) / line.row < 1 - moved
+    return corner
 
 
 def without_pectoral(region: BreastRegion) -> BreastRegion:
-    """The breast without the muscle, where its edge is sure; else the region as it is."""
+    """The breast without the muscle, where its edge is sure; else the region as it is.
+
+    What lies over the muscle and is much brighter stays: it may be a lesion.
+    """
     top, left, height, width = bounding_box(region.mask)
     box = np.s_[top : top + height, left : left + width]
     turn = -1 if region.chest_wall_right else 1
     line = find_pectoral(region.reduced[box][:, ::turn], region.mask[box][:, ::turn])
     if line is None:
         return region
-    y, x = np.mgrid[:height, :width] + 0.5
-    muscle = x / line.col + y / line.row < 1 - _SPARED
-    rest = region.mask.copy()
-    rest[box] &= ~muscle[:, ::turn]
-    return replace(region, mask=rest)
+    muscle = region.mask & False
+    muscle[box] = _corner(line, (height, width), _SPARED)[:, ::turn]
+    muscle &= region.mask
+    if not muscle.any():
+        return region
+    return replace(region, mask=region.mask & (~muscle | _lying_over(muscle, region.reduced)))
+
+
+def _lying_over(muscle: BoolArray, image: FloatArray) -> BoolArray:
+    """What is projected on the muscle and much brighter, bool (rows, cols): a mass there is not wiped out."""
+    radius = max(1, round(0.008 * max(image.shape)))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    low, middle = (float(v) for v in np.percentile(image[muscle], (10, 50)))
+    bright = (muscle & (image > middle + _BRIGHTER * (middle - low))).astype(np.uint8)
+    lesions = cv2.dilate(cv2.morphologyEx(bright, cv2.MORPH_OPEN, disc), disc)
+    return np.asarray(lesions, bool)
 
 
 _SMALLEST = 48
@@ -106,7 +130,9 @@ _ROWS = np.linspace(0.15, 0.9, 32)
 _ALONG = np.linspace(0.04, 0.96, 48)
 _OFFSETS = (0.015, 0.035)
 _LEAST_SEEN = 0.75
-_LEAST_SCORE = 0.0
+_BAND = 0.2
+_BRIGHTER = 1.2
+_LEAST_FILLED = 0.1
 _LEAST_CONTRAST = 0.22
 _LEAST_AGREEMENT = 0.85
 
