@@ -140,10 +140,14 @@ def truth_dataset(view: MammogramView, image: Dataset, names: Names) -> Dataset:
     )
     # highdicom leaves it to the geometry, which an image without a frame of reference does not have.
     truth.PatientOrientation = image.PatientOrientation
+    # highdicom takes these from the clock and from chance.
     for kept in ("ContentDate", "SeriesDate", "InstanceCreationDate"):
-        if kept in truth or kept == "ContentDate":
+        if kept in truth:
             setattr(truth, kept, _da(view.acquired))
             setattr(truth, kept.replace("Date", "Time"), _TIME)
+    dimensions = names.uid("truth-dimensions")
+    for item in (*truth.DimensionOrganizationSequence, *truth.DimensionIndexSequence):
+        item.DimensionOrganizationUID = dimensions
     return truth
 
 

@@ -115,7 +115,9 @@ def mammogram_exam(
     years = float(rng.uniform(1.0, 3.0))
     exams = [(newest, age, False)]
     if with_prior:
-        exams.insert(0, (newest - timedelta(days=round(years * 365.25)), age - round(years), True))
+        older = newest - timedelta(days=round(years * 365.25))
+        # Phantoms are born on the first of January.
+        exams.insert(0, (older, age - (newest.year - older.year), True))
     machines = [list(Machine)[i] for i in rng.integers(len(Machine), size=2)]
     same = bool(rng.random() < 0.5)
     sides = [_Side.draw(seed, index, labels[index], of_patient) for index in range(2)]
