@@ -44,15 +44,20 @@ def find_findings(
             f"got {mask.shape} and {lesion_probability.shape}"
         )
     findings: list[Finding] = []
+    # Components are sought where something is painted: on a film, in a hundredth of its pixels.
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return findings
+    top, left = int(rows[0]), int(cols[0])
+    painted = mask[top : rows[-1] + 1, left : cols[-1] + 1]
     for lesion_class in (LesionClass.BENIGN, LesionClass.MALIGNANT):
-        binary = (mask == lesion_class).astype(np.uint8)
-        if not binary.any():
-            continue
+        binary = (painted == lesion_class).astype(np.uint8)
         count, labels, stats, centroids = cv2.connectedComponentsWithStats(binary, connectivity=8)
         for i in range(1, count):
             col0, row0, width, height, _ = (int(v) for v in stats[i])
+            region = labels[row0 : row0 + height, col0 : col0 + width] == i
+            row0, col0 = row0 + top, col0 + left
             box = (slice(row0, row0 + height), slice(col0, col0 + width))
-            region = labels[box] == i
             sizes = _sizes(region, spacing)
             findings.append(
                 Finding(
@@ -60,7 +65,7 @@ def find_findings(
                     probability=_given_lesion(class_probabilities, lesion_class),
                     lesion_probability=float(lesion_probability[box][region].mean()),
                     bounding_box=(row0, col0, row0 + height, col0 + width),
-                    centroid=(float(centroids[i][1]), float(centroids[i][0])),
+                    centroid=(top + float(centroids[i][1]), left + float(centroids[i][0])),
                     uncertainty=_uncertainty(uncertainty, lesion_deviation, box, region),
                     orientation=_orientation(region, spacing) if modality is Modality.US else None,
                     **sizes,
