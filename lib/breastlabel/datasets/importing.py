@@ -20,6 +20,7 @@ from breastlabel.datasets.breast_hash import breast_hash
 from breastlabel.datasets.bus_bra import list_bus_bra
 from breastlabel.datasets.bus_uclm import list_bus_uclm
 from breastlabel.datasets.busi import list_busi
+from breastlabel.datasets.cbis_ddsm import list_cbis_ddsm
 from breastlabel.datasets.cdd_cesm import list_cdd_cesm
 from breastlabel.datasets.duplicates import correlation, perceptual_hash, thumbnail
 from breastlabel.datasets.folder import list_folder
@@ -48,6 +49,7 @@ IMPORTERS: Mapping[str, Callable[[Path], SourceListing]] = {
     "busi": list_busi,
     "bus-bra": list_bus_bra,
     "bus-uclm": list_bus_uclm,
+    "cbis-ddsm": list_cbis_ddsm,
     "cdd-cesm": list_cdd_cesm,
     "mini-mias": list_mini_mias,
     "folder": list_folder,
