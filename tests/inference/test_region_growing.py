@@ -80,9 +80,9 @@ def test_a_mammogram_of_1024_by_832_takes_less_than_a_second():
     image = breast((1024, 832))
     for centre in ((300, 200), (600, 300), (750, 150)):
         image = image + 0.25 * disc(image.shape, centre, (50, 45))
-    start = time.perf_counter()
+    start = time.process_time()
     regions = grow_regions(image.clip(0, 1).astype(np.float32))
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
     assert regions.n_regions == 3
 
 
