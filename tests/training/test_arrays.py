@@ -42,3 +42,73 @@ def test_arrays_of_different_lengths_are_refused(discs: Callable[..., TrainingAr
 def test_no_labelled_image_is_an_error_that_says_what_to_do() -> None:
     with pytest.raises(StudiesError, match="label images in the viewer"):
         TrainingArrays.prepare([], preparation=None)  # type: ignore[arg-type]
+
+
+def test_a_pack_of_breasts_gives_back_what_was_packed(
+    breasts: Callable[..., TrainingArrays], tmp_path: Path
+) -> None:
+    arrays = breasts(6)
+    arrays.save(tmp_path / "pack.npz")
+    back = TrainingArrays.load(tmp_path / "pack.npz")
+    assert back.fingerprint() == arrays.fingerprint()
+    assert back.keys.tolist() == arrays.keys.tolist()
+    np.testing.assert_array_equal(back.cases.context, arrays.cases.context)
+    np.testing.assert_allclose(back.images, arrays.images, atol=1 / 255)
+
+
+def test_a_pack_from_before_there_were_cases_is_read(
+    discs: Callable[..., TrainingArrays], tmp_path: Path
+) -> None:
+    arrays = discs(4)
+    arrays.save(tmp_path / "pack.npz")
+    with np.load(tmp_path / "pack.npz") as packed:
+        old = {name: packed[name] for name in packed if not name.startswith("case_")}
+    np.savez_compressed(tmp_path / "old.npz", **old)
+    back = TrainingArrays.load(tmp_path / "old.npz")
+    assert back.cases.single
+    assert back.fingerprint() == arrays.fingerprint()
+
+
+def test_selected_breasts_bring_all_their_images_and_no_others(
+    breasts: Callable[..., TrainingArrays],
+) -> None:
+    arrays = breasts(6)
+    chosen = arrays.select(np.array([5, 0]))
+    assert chosen.labels.tolist() == [2, 0]
+    assert chosen.groups.tolist() == ["patient-2", "patient-0"]
+    members = chosen.cases.members(np.array([0]))
+    # The sixth breast: a prior, which is the first view of the fifth, and its own two views.
+    assert chosen.ids[members.images].tolist() == ["image-7", "image-8", "image-11"]
+    assert sorted(chosen.ids) == ["image-0", "image-11", "image-3", "image-7", "image-8"]
+
+
+def test_selecting_and_concatenating_breasts_are_inverse(breasts: Callable[..., TrainingArrays]) -> None:
+    arrays = breasts(6)
+    # Cut between patients, for a prior lies with its own.
+    parts = [arrays.select(np.arange(0, 2)), arrays.select(np.arange(2, 6))]
+    whole = TrainingArrays.concatenate(parts)
+    before, after = arrays.cases.members(), whole.cases.members()
+    assert arrays.ids[before.images].tolist() == whole.ids[after.images].tolist()
+    np.testing.assert_array_equal(arrays.images[before.images], whole.images[after.images])
+    np.testing.assert_array_equal(before.newest, after.newest)
+
+
+def test_another_prior_changes_the_fingerprint(breasts: Callable[..., TrainingArrays]) -> None:
+    arrays = breasts(4)
+    before = arrays.fingerprint()
+    arrays.cases.images[2] += 1
+    assert arrays.fingerprint() != before
+
+
+def test_an_image_belongs_to_the_patient_of_its_cases(breasts: Callable[..., TrainingArrays]) -> None:
+    arrays = breasts(4)
+    groups = dict(zip(arrays.ids, arrays.image_groups, strict=True))
+    assert groups["image-0"] == groups["image-4"] == "patient-0"
+    assert groups["image-2"] == "patient-1"
+
+
+def test_a_case_of_an_image_that_is_not_there_is_refused(breasts: Callable[..., TrainingArrays]) -> None:
+    arrays = breasts(2)
+    arrays.cases.images[0] = 17
+    with pytest.raises(StudiesError, match="one is number 18"):
+        dataclasses.replace(arrays)

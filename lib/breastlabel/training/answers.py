@@ -10,6 +10,7 @@ import numpy as np
 from breastlabel.imaging.vocabulary import LesionClass
 from breastlabel.networks.base import HybridNetwork
 from breastlabel.training.arrays import TrainingArrays
+from breastlabel.training.step import outlines
 from breastlabel.training.validation import area_under_roc, dice_scores, judged_masks, run_network
 
 __all__ = ["Answers", "Difference", "answers", "auc_difference", "dice_difference"]
@@ -27,12 +28,14 @@ class Answers:
         scores: calibrated probability of malignant of each case.
         malignant: whether the case is, where its class is known.
         groups: patients, by image id and by key.
+        outlines: whether the model outlines lesions at all.
     """
 
     dice: Mapping[str, float] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
     malignant: Mapping[str, bool] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
+    outlines: bool = True
 
     def __or__(self, other: Answers) -> Answers:
         """The answers to both sets of images."""
@@ -41,12 +44,14 @@ class Answers:
             {**self.scores, **other.scores},
             {**self.malignant, **other.malignant},
             {**self.groups, **other.groups},
+            self.outlines,
         )
 
     @property
     def n_patients(self) -> int:
-        """Of how many patients an outlined lesion is among the images."""
-        return len({self.groups[i] for i in self.dice})
+        """Of how many patients there is what decides: an outlined lesion, or else a malignant case."""
+        deciding = self.dice if self.outlines else [k for k, malignant in self.malignant.items() if malignant]
+        return len({self.groups[i] for i in deciding})
 
     def mean_dice(self) -> float | None:
         """Over the images with an outlined lesion; None where there is none."""
@@ -91,6 +96,7 @@ def answers(
         {k: float(s) for k, s in zip(keys, scores, strict=True)},
         {k: int(c) == LesionClass.MALIGNANT for k, c in zip(keys, arrays.labels, strict=True) if c >= 0},
         groups,
+        outlines(network),
     )
 
 

@@ -240,9 +240,9 @@ def _new(start: Checkpoint, train: TrainingArrays, keys: Sequence[str] | None) -
 
 
 def _lesion_patients(val: TrainingArrays | None, network: HybridNetwork) -> int:
-    """With an outlined lesion, or, where the network does not outline, with one at all."""
+    """With an outlined lesion, or, where the network does not outline, with a malignant case."""
     if val is None:
         return 0
     if not outlines(network):
-        return len(np.unique(val.groups[val.labels > LesionClass.NORMAL]))
+        return len(np.unique(val.groups[val.labels == LesionClass.MALIGNANT]))
     return len(np.unique(val.image_groups[val.masks.any((1, 2))]))

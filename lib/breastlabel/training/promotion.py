@@ -15,7 +15,7 @@ from breastlabel.training.preparing import prepare_split
 from breastlabel.training.registry import ModelRegistry
 from breastlabel.training.settings import ENOUGH_PATIENTS
 
-__all__ = ["AUC_MARGIN", "LEAST_PATIENTS", "MARGIN", "Decision", "challenge", "compared"]
+__all__ = ["AUC_MARGIN", "LEAST_PATIENTS", "MARGIN", "Decision", "challenge", "compared", "compared_by_class"]
 
 # How much mean Dice a challenger may lose on the validation split before it is refused.
 MARGIN = 0.02
@@ -81,6 +81,10 @@ def challenge(
     Where there is a champion and fewer than `LEAST_PATIENTS` patients with an
     outlined lesion to compare on, the champion stays.
 
+    Of a system that does not outline, malignant AUC decides alone: as measured, it must not have fallen by
+    more than ``AUC_MARGIN``, or must have risen where held-out labels count; and there must be
+    `LEAST_PATIENTS` patients with a malignant case.
+
     Args:
         always: promote whatever the figures say (they are still recorded).
 
@@ -95,7 +99,7 @@ def challenge(
     new = val_new = _answers(challenger, studies)
     old = val_old = None if champion_version is None else _answers(registry.champion(model), studies)
     held_out = read_held_out(challenger)
-    held_out_difference = None
+    held_out_difference, must_gain = None, False
     if (
         old is not None
         and held_out is not None
@@ -104,12 +108,15 @@ def challenge(
     ):
         held_out_difference = dice_difference(held_out.after, held_out.before)
         new, old = new | held_out.after, old | held_out.before
+        must_gain = held_out_difference is not None or not new.outlines
     difference = None if old is None else dice_difference(new, old)
     auc = None if old is None else auc_difference(new, old)
     if always:
         promoted, reason = True, "promotion was asked for whatever the figures say"
     elif champion_version is None:
         promoted, reason = True, "there was no champion"
+    elif not new.outlines:
+        promoted, reason = compared_by_class(new.n_patients, auc, must_gain=must_gain)
     elif difference is None:
         promoted, reason = False, "the validation split has no outlined lesion to compare on"
     elif new.n_patients < LEAST_PATIENTS:
@@ -118,7 +125,7 @@ def challenge(
         promoted, reason = compared(
             difference,
             auc,
-            must_gain=held_out_difference is not None,
+            must_gain=must_gain,
             where=_where(len(val_new.dice), len(new.dice)),
         )
     decision = Decision(
@@ -170,6 +177,36 @@ def compared(
     relation = "is" if shown else "is not shown to be" if keeps_auc else "is not shown to be, but may be,"
     reason += f"; its malignant AUC {relation} worse by more than {AUC_MARGIN}: {_said(auc)}"
     return keeps_dice and keeps_auc, reason
+
+
+def compared_by_class(
+    n_patients: int, auc: Difference | None, *, must_gain: bool = False
+) -> tuple[bool, str]:
+    """As `compared`, for a system that does not outline.
+
+    Args:
+        n_patients: how many have a malignant case.
+        auc: its difference to the champion; None where it is not defined.
+    """
+    if auc is None:
+        return False, "there are no malignant and other cases to compare on"
+    if n_patients < LEAST_PATIENTS:
+        return False, (
+            f"{LEAST_PATIENTS} patients with a malignant case are required to compare on; there are "
+            f"{n_patients} ({_said(auc)}); label more images"
+        )
+    kept = auc[0] > 0 if must_gain else auc[0] >= -AUC_MARGIN
+    if must_gain:
+        relation = "is" if kept else "is not"
+        return kept, (
+            f"its malignant AUC, held-out labels included, {relation} better than the champion's, as is "
+            f"required there: {_said(auc)}"
+        )
+    relation = "is not" if kept else "is"
+    return kept, (
+        f"its malignant AUC, as measured, {relation} worse than the champion's by more than {AUC_MARGIN}: "
+        f"{_said(auc)}"
+    )
 
 
 def _too_few(n: int, difference: Difference) -> str:
