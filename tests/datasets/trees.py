@@ -31,7 +31,7 @@ def save(path: Path, pixels, mode=None) -> Path:
     return path
 
 
-def write_dicom(path: Path, pixels, *, patient: str, modality: str = "US") -> Path:
+def write_dicom(path: Path, pixels, *, patient: str, modality: str = "US", **header) -> Path:
     """A grey 8-bit still; all of one study."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -42,6 +42,8 @@ def write_dicom(path: Path, pixels, *, patient: str, modality: str = "US") -> Pa
     still.Rows, still.Columns = pixels.shape
     still.BitsAllocated, still.BitsStored, still.HighBit, still.PixelRepresentation = 8, 8, 7, 0
     still.SamplesPerPixel, still.PhotometricInterpretation = 1, "MONOCHROME2"
+    for keyword, value in header.items():
+        setattr(still, keyword, value)
     still.PixelData = pixels.tobytes()
     still["PixelData"].VR = "OB"
     path.parent.mkdir(parents=True, exist_ok=True)

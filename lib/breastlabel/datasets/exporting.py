@@ -197,7 +197,8 @@ class _Export:
         return folder / f"{name}{suffix}"
 
     def _write(self, target: Path, mask: LabelArray, image_id: str) -> None:
-        image = read_image(self._catalog.path(self._images[image_id]))
+        record = self._images[image_id]
+        image = read_image(self._catalog.path(record), modality=record.modality)
         write_mask(target, mask, geometry=image.geometry)
 
     def _enter(self, target: Path, *, image_id: str, **values: Any) -> None:

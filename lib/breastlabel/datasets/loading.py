@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from breastlabel.catalog import Catalog, ImageRecord, label_path
+from breastlabel.datasets.reading import read_record
 from breastlabel.errors import BreastLabelError
-from breastlabel.imaging import BreastImage, LabelArray, LesionClass, Modality, read_image, read_mask
+from breastlabel.imaging import BreastImage, LabelArray, LesionClass, Modality, read_mask
 
-__all__ = ["LabelledImage", "class_of_mask", "load_training_images"]
+__all__ = ["LabelledImage", "class_of_mask", "load_labelled_image", "load_training_images"]
 
 _log = logging.getLogger(__name__)
 
@@ -71,9 +72,6 @@ def load_training_images(
         StudiesError: there is no such folder.
         UnknownNameError: no such split.
     """
-    # Imported here: importing a dataset needs no torch, which the package of transforms loads.
-    from breastlabel.transforms.alignment import check_alignment
-
     with Catalog.open(studies) as catalog:
         records = catalog.images(split=split, include_excluded=False)
     report = on_error or _warn
@@ -83,18 +81,37 @@ def load_training_images(
         if only is not None and record.image_id not in only:
             continue
         try:
-            labels = label_path(studies, record.image_id)
-            if labels is None and record.label is None and not include_unlabelled:
-                continue
-            image = read_image(Path(studies) / record.file, modality=record.modality)
-            mask = None if labels is None else read_mask(labels, shape=image.shape)
-            if mask is not None:
-                check_alignment(image.pixels, mask)
+            labelled = load_labelled_image(studies, record, required=not include_unlabelled)
         except BreastLabelError as error:
             report(record, error)
             continue
-        label = LesionClass[record.label.upper()] if record.label is not None else None
-        yield LabelledImage(record, image, mask, label if mask is None else class_of_mask(mask))
+        if labelled is not None:
+            yield labelled
+
+
+def load_labelled_image(
+    studies: str | Path, record: ImageRecord, *, required: bool = False
+) -> LabelledImage | None:
+    """Read one image with its newest label map.
+
+    Args:
+        required: answer None, without reading the image, where it has neither label map nor class.
+
+    Raises:
+        BreastLabelError: the image or its label cannot be read, or the label does not lie on its image.
+    """
+    # Imported here: importing a dataset needs no torch, which the package of transforms loads.
+    from breastlabel.transforms.alignment import check_alignment
+
+    labels = label_path(studies, record.image_id)
+    if required and labels is None and record.label is None:
+        return None
+    image = read_record(studies, record)
+    mask = None if labels is None else read_mask(labels, shape=image.shape)
+    if mask is not None:
+        check_alignment(image.pixels, mask)
+    label = LesionClass[record.label.upper()] if record.label is not None else None
+    return LabelledImage(record, image, mask, label if mask is None else class_of_mask(mask))
 
 
 def _warn(record: ImageRecord, error: BreastLabelError) -> None:
