@@ -58,7 +58,7 @@ def grow_regions(
     image: FloatArray,
     *,
     breast: BoolArray | None = None,
-    deviations: float = 2.5,
+    deviations: float = 2.0,
     least_contrast: float = 0.03,
     smoothing: float = 0.003,
     surroundings: float = 0.1,
