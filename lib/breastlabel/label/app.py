@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,19 +14,16 @@ from monailabel.interfaces.app import MONAILabelApp
 import breastlabel
 from breastlabel.catalog import Catalog
 from breastlabel.catalog.watch import FolderWatcher
-from breastlabel.errors import (
-    BreastLabelError,
-    StudiesError,
-)
+from breastlabel.errors import BreastLabelError, StudiesError
 from breastlabel.label.auto_scoring import AutoScoring
 from breastlabel.label.batch import BatchInference
+from breastlabel.label.breasts import Breasts
 from breastlabel.label.caller import caller
 from breastlabel.label.corrections import CorrectionMeasures
 from breastlabel.label.datastore import ORIGINAL, StudiesDatastore
 from breastlabel.label.errors import BadRequestError, named
-from breastlabel.label.explain import ExplainTask
 from breastlabel.label.gate import InferenceGate
-from breastlabel.label.infer import SegmentationTask
+from breastlabel.label.infers import OUTLINING, WITHOUT_OUTLINES, create_infers
 from breastlabel.label.jobs import BackgroundJobs
 from breastlabel.label.logs import configure_logging
 from breastlabel.label.next_sample import next_sample
@@ -38,7 +33,8 @@ from breastlabel.label.proposals import keep_proposal
 from breastlabel.label.scoring import create_scoring_methods, scoring_job
 from breastlabel.label.segments import LABELS
 from breastlabel.label.strategies import DEFAULT_STRATEGY, create_strategies, lease_seconds
-from breastlabel.label.systems import MODELS, selected_models
+from breastlabel.label.systems import selected_models
+from breastlabel.label.tools import put_tools_on_path
 from breastlabel.label.train import Trainer
 from breastlabel.training.registry import ModelRegistry, site_folder
 
@@ -47,7 +43,7 @@ __all__ = ["BreastLabelApp"]
 logger = logging.getLogger(__name__)
 
 #: In a request, these name what is analysed. Only the query may: not an option among others.
-_RESERVED = ("image", "model", "session", "label", "description")
+_RESERVED = ("image", "image_id", "model", "session", "label", "description")
 
 
 class BreastLabelApp(MONAILabelApp):
@@ -61,7 +57,7 @@ class BreastLabelApp(MONAILabelApp):
 
     def __init__(self, app_dir: str, studies: str, conf: Mapping[str, str] | None) -> None:
         configure_logging()
-        _put_tools_on_path()
+        put_tools_on_path()
         try:
             self._models = selected_models((conf or {}).get("models"))
             self._lease_seconds = lease_seconds(conf)
@@ -105,14 +101,8 @@ class BreastLabelApp(MONAILabelApp):
         return StudiesDatastore(self.catalog)
 
     def init_infers(self) -> dict[str, Any]:
-        """The chosen systems, and ``explain`` for the first of them."""
-        tasks: dict[str, Any] = {}
-        for name in self._models:
-            modality, description = MODELS[name]
-            tasks[name] = SegmentationTask(name, self.predictors, modality=modality, description=description)
-        first = self._models[0]
-        tasks["explain"] = ExplainTask(first, self.predictors, modality=MODELS[first][0])
-        return tasks
+        """The chosen systems, and ``explain``."""
+        return create_infers(self._models, self.predictors, Breasts(self.catalog))
 
     def init_trainers(self) -> dict[str, Trainer]:
         """A trainer for each of the chosen systems."""
@@ -188,28 +178,35 @@ class BreastLabelApp(MONAILabelApp):
             NotFoundError: unknown model or image.
             CheckpointError: the model is not trained yet.
         """
-        image_id = str(request.get("image", ""))
+        image_id, model = str(request.get("image", "")), str(request.get("model", ""))
         store = datastore or self.datastore()
-        result = self.infer_file(str(request.get("model", "")), store.path(image_id), request)
+        save = Options(request).flag("save_label", False)
+        if save and isinstance(named("model", model, self._infers), WITHOUT_OUTLINES):
+            raise BadRequestError(
+                f"a model that outlines lesions is required for save_label; {model} does not; leave it out"
+            )
+        result = self.infer_file(model, store.path(image_id), request, image_id=image_id)
         file, params = Path(result["file"]), result["params"]
         params["image_id"] = image_id
-        if Options(request).flag("save_label", False):
+        if save:
             tag = Options(request).text("label_tag", ORIGINAL)
             try:
-                store.save_label(image_id, str(file), tag, {"model": request["model"], "params": params})
+                store.save_label(image_id, str(file), tag, {"model": model, "params": params})
             except BaseException:
                 file.unlink(missing_ok=True)
                 raise
             result |= {"label": image_id, "tag": tag}
-        elif isinstance(self._infers[request["model"]], SegmentationTask):
-            keep_proposal(self.catalog, image_id, file, model=request["model"], params=params)
+        elif isinstance(self._infers[model], OUTLINING):
+            keep_proposal(self.catalog, image_id, file, model=model, params=params)
         return result
 
-    def infer_file(self, model: str, image: Path, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Run a model on a file that the server chose: of the folder, a session or an upload."""
+    def infer_file(
+        self, model: str, image: Path, options: Mapping[str, Any], *, image_id: str | None = None
+    ) -> dict[str, Any]:
+        """Run a model on a file that the server chose: of the folder (``image_id``), a session, an upload."""
         task = named("model", model, self._infers)
         with self.gate.enter():
-            file, params = task({**options, "image": str(image)})
+            file, params = task({**options, "image": str(image), "image_id": image_id})
         return {"file": file, "label": file, "tag": ORIGINAL, "params": params}
 
     def next_sample(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -283,14 +280,4 @@ class BreastLabelApp(MONAILabelApp):
         return {k: v for k, v in options.items() if k not in _RESERVED and not str(k).startswith("_")}
 
     def _download_dcmqi_tools(self) -> None:
-        """Nothing is fetched: the tools come with the environment (`_put_tools_on_path`)."""
-
-
-def _put_tools_on_path() -> None:
-    """The environment's programs are found also where it was not activated.
-
-    MONAI Label looks for dcmqi's ``itkimage2segimage`` on PATH and downloads it where it is not there.
-    """
-    tools = str(Path(sys.prefix) / "bin")
-    if tools not in os.environ.get("PATH", "").split(os.pathsep):
-        os.environ["PATH"] = os.pathsep.join(part for part in (tools, os.environ.get("PATH", "")) if part)
+        """Nothing is fetched: the tools come with the environment (`put_tools_on_path`)."""

@@ -27,6 +27,7 @@ __all__ = [
     "plain",
     "result_file",
     "result_suffix",
+    "superpixels_of",
 ]
 
 #: More stochastic passes change an uncertainty by less than its own error.
@@ -80,9 +81,12 @@ class SegmentationTask(InferTask):
 
 
 class _PredictingTask(Protocol):
-    model: str
-    modality: Modality
-    predictors: ChampionPredictors
+    @property
+    def model(self) -> str: ...
+    @property
+    def modality(self) -> Modality: ...
+    @property
+    def predictors(self) -> ChampionPredictors: ...
 
 
 def answer(
@@ -104,7 +108,7 @@ def answer(
     clock, options = Clock(), Options(request)
     suffix = result_suffix(options)
     predictor = task.predictors.predictor(
-        task.model, device=options.device(), superpixels=_superpixels_of(options)
+        task.model, device=options.device(), superpixels=superpixels_of(options)
     )
     image = read_image(Path(request["image"]), modality=task.modality)
     clock.lap("read")
@@ -123,8 +127,8 @@ def _write_mask(path: Path, prediction: Prediction, geometry: Geometry) -> Mappi
     return {}
 
 
-def _superpixels_of(options: Options) -> bool | None:
-    """On, off, or None: as the checkpoint says."""
+def superpixels_of(options: Options) -> bool | None:
+    """The option ``superpixels``: on, off, or None: as the checkpoint says."""
     return None if options.text("superpixels", "auto") == "auto" else options.flag("superpixels")
 
 
@@ -158,6 +162,13 @@ class Clock:
         """What went since the last lap is called ``name``."""
         now = time.perf_counter()
         self._laps[name] = round(now - self._last, 4)
+        self._last = now
+
+    def split(self, parts: Mapping[str, float], *, rest: str) -> None:
+        """What went since the last lap has these parts, in seconds, and a ``rest``."""
+        now = time.perf_counter()
+        self._laps |= {name: round(seconds, 4) for name, seconds in parts.items()}
+        self._laps[rest] = round(max(0.0, now - self._last - sum(parts.values())), 4)
         self._last = now
 
     def laps(self) -> dict[str, float]:
