@@ -6,9 +6,10 @@ References are to DICOM PS3.3 unless another part is named.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from breastlabel.errors import InvalidImageError
+from breastlabel.imaging.dicom_geometry import dicom_geometry
 from breastlabel.imaging.dicom_grey import grey_pixels
 from breastlabel.imaging.dicom_header import (
     FILM_MODALITIES,
@@ -29,7 +30,6 @@ from breastlabel.imaging.stored import check_size, to_grey
 from breastlabel.imaging.transfer import stored_pixels
 from breastlabel.imaging.ultrasound_regions import UltrasoundRegions, ultrasound_regions
 from breastlabel.imaging.vocabulary import Modality
-from breastlabel.imaging.volumes import itk_geometry
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -118,14 +118,11 @@ def _read_image(path: Path, modality: Modality | None) -> BreastImage:
         metadata: dict[str, object] = {"dual_panel": regions.dual_panel, "doppler": regions.doppler}
     else:
         metadata = facts.metadata() | ({"voi": voi} if voi else {})
-    keyword: dict[str, Any] = {}
-    geometry = itk_geometry(path)
-    if geometry is not None:
-        keyword["geometry"] = geometry
     return BreastImage(
         pixels=pixels,
         modality=found,
         spacing=regions.spacing or pixel_spacing(dataset),
+        geometry=dicom_geometry(header),
         laterality=facts.laterality,
         view_position=facts.view_position,
         patient_key=facts.keys.patient,
@@ -137,7 +134,6 @@ def _read_image(path: Path, modality: Modality | None) -> BreastImage:
         manufacturer=facts.manufacturer,
         machine_id=facts.machine,
         metadata=metadata,
-        **keyword,
     )
 
 

@@ -105,6 +105,12 @@ def _jpeg2000(dataset: Dataset, stream: bytes, header: StreamHeader | None) -> n
         return None
     if header.bits != int(dataset.BitsStored):
         return None
+    try:
+        # OpenCV frees a header that OpenJPEG refuses twice; the plugin does not, so that it goes first.
+        from openjpeg.utils import get_parameters
+    except ImportError:
+        return None
+    get_parameters(stream)
     import cv2
 
     decoded = cv2.imdecode(np.frombuffer(boxed_jpeg2000(stream, header), np.uint8), cv2.IMREAD_UNCHANGED)
