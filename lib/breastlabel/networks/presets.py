@@ -18,12 +18,12 @@ EFFICIENT_ULTRASOUND: dict[str, Any] = {
 """Arguments of ``UltrasoundHybrid`` for CPUs: deeper than the paper's, with the full resolution left out."""
 
 EFFICIENT_MAMMOGRAPHY: dict[str, Any] = {
-    "widths": (24, 48, 96, 144, 192),
+    "widths": (16, 32, 64, 128, 192),
     "convs_per_block": 2,
     "residual": True,
     "stem_stride": 2,
     "pool_last": False,
-    "decoder_widths": (96, 64, 48, 24),
+    "decoder_widths": (96, 64, 32, 16),
     "recurrent_hidden": 64,
     "shortcut": True,
 }

@@ -172,7 +172,11 @@ def _remove_frame(levels: npt.NDArray[np.uint8]) -> None:
         inside = means[depth:].mean()
         for line in range(depth - 1, -1, -1):
             if dimmest[line] > 100 and means[line] > inside + 25:
-                turned[: line + 2] = 0
+                end = line + 1
+                # Its edge is blurred: as long as it still falls off, it is the border's.
+                while end < len(dimmest) and dimmest[end] < dimmest[end - 1] - 3:
+                    end += 1
+                turned[:end] = 0
                 break
 
 

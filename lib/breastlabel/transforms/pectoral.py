@@ -118,6 +118,8 @@ def _lying_over(muscle: BoolArray, image: FloatArray) -> BoolArray:
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     low, middle = (float(v) for v in np.percentile(image[muscle], (10, 50)))
     bright = (muscle & (image > middle + _BRIGHTER * (middle - low))).astype(np.uint8)
+    # A film's upper edge is bright too.
+    bright[: round(_EDGE * len(bright))] = 0
     lesions = cv2.dilate(cv2.morphologyEx(bright, cv2.MORPH_OPEN, disc), disc)
     return np.asarray(lesions, bool)
 
@@ -132,6 +134,7 @@ _OFFSETS = (0.015, 0.035)
 _LEAST_SEEN = 0.75
 _BAND = 0.2
 _BRIGHTER = 1.2
+_EDGE = 0.04
 _LEAST_FILLED = 0.1
 _LEAST_CONTRAST = 0.22
 _LEAST_AGREEMENT = 0.85
