@@ -288,6 +288,19 @@ def test_a_dicom_header_says_whose_breast_it_is_and_when(tmp_path):
     assert {k: v for k, v in found.metadata.items() if k in expected} == expected
 
 
+def test_a_file_name_that_says_side_and_view_is_a_mammograms(tmp_path):
+    touch(tmp_path / "7_R_MLO.png")
+    touch(tmp_path / "8.png")
+    with Catalog.open(tmp_path) as catalog:
+        [named, other] = catalog.images()
+    assert (named.modality, named.laterality, named.view_position) == (
+        Modality.MG,
+        Laterality.R,
+        ViewPosition.MLO,
+    )
+    assert (other.modality, other.laterality) == (Modality.US, None)
+
+
 def test_a_film_is_taken_for_a_mammogram(tmp_path):
     dicom(tmp_path / "a.dcm", patient="4711", modality="RG")
     with Catalog.open(tmp_path) as catalog:

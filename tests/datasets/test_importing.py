@@ -12,8 +12,9 @@ from dataset_trees import SHAPE, bus_bra, bus_uclm, busi, disc, save, scene, wri
 from breastlabel.catalog import LABELS_FOLDER, Catalog, label_path
 from breastlabel.datasets import import_dataset
 from breastlabel.datasets import importing as module
+from breastlabel.datasets.sequences import sequence_of
 from breastlabel.errors import StudiesError, UnknownNameError
-from breastlabel.imaging import LesionClass, read_image, read_mask, write_mask
+from breastlabel.imaging import LesionClass, Modality, read_image, read_mask, write_mask
 
 
 def records(studies):
@@ -235,6 +236,30 @@ def test_a_folder_with_labels_and_a_table(source, studies):
     assert dict(summary.skipped) == {
         "f.png": "class must be normal, benign or malignant; the table says 'cyst'",
         "g": "listed in the table, but its image is missing",
+    }
+
+
+def test_a_table_puts_mammograms_into_exams(source, studies):
+    for k, name in enumerate(("a", "b_R_MLO", "c", "d", "e", "f")):
+        save(source / f"{name}.png", scene(60 + k))
+    (source / "t.csv").write_text(
+        "image,patient,modality,side,view,study,date\n"
+        "a,1,MG,R,CC,1,2026-03-02\n"
+        "b_R_MLO,1,,,,1,2026-03-02\n"
+        "c,1,mg,r,cc,2,2024-02-01\n"
+        "d,2,MG,R,CC,1,2026-03-02\n"
+        "e,1,MG,both,CC,,\n"
+        "f,1,MG,R,CC,,yesterday\n"
+    )
+    summary = import_dataset("folder", source, studies)
+    with Catalog.open(studies) as catalog:
+        sequence = sequence_of(catalog, "b_R_MLO")
+        assert [[v.image_id for v in exam.views] for exam in sequence.exams] == [["c"], ["a", "b_R_MLO"]]
+        assert len({r.study_key for r in catalog.images()}) == 3
+        assert {r.modality for r in catalog.images()} == {Modality.MG}
+    assert dict(summary.skipped) == {
+        "e.png": "side must be one of R, L; the table says 'both'",
+        "f.png": "date must be YYYY-MM-DD; the table says 'yesterday'",
     }
 
 

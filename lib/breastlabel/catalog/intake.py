@@ -16,6 +16,7 @@ from breastlabel.errors import InvalidImageError
 from breastlabel.imaging import Modality
 from breastlabel.imaging.dicom import HeaderFacts, header_facts
 from breastlabel.imaging.files import DICOM_SUFFIXES
+from breastlabel.imaging.view_names import side_and_view
 
 if TYPE_CHECKING:
     from breastlabel.catalog.catalog import Catalog
@@ -50,7 +51,8 @@ def new_records(
     Args:
         files: image id -> file name in the folder.
         modality: what they are taken for where no header says it. Films and captures (`HeaderFacts`) are
-            taken for mammograms, since no other task reads them.
+            taken for mammograms, since no other task reads them, and so are other files whose names say side
+            and view (`side_and_view`).
     """
     facts = {image_id: _facts(folder / name, catalog) for image_id, name in files.items()}
     patients = _patients(catalog, {f.keys.patient for f in facts.values() if f and f.keys.patient})
@@ -87,6 +89,7 @@ def _record(
 ) -> ImageRecord:
     """A new image, in the group and split of its patient's other images."""
     patient = (facts.keys.patient if facts else None) or f"folder:{image_id}"
+    named = side_and_view(name) if facts is None else None
     others = patients.get(patient, [])
     group = min((group for group, _ in others), default=patient)
     splits = sorted({split for _, split in others if split is not None}) or [hashed_split(group)]
@@ -94,11 +97,11 @@ def _record(
         image_id=image_id,
         file=name,
         dataset="folder",
-        modality=_modality(facts, modality),
+        modality=Modality.MG if named else _modality(facts, modality),
         patient_key=patient,
         study_key=facts.keys.study if facts else None,
-        laterality=facts.laterality if facts else None,
-        view_position=facts.view_position if facts else None,
+        laterality=facts.laterality if facts else named[0] if named else None,
+        view_position=facts.view_position if facts else named[1] if named else None,
         group=group,
         split=splits[0] if len(splits) == 1 else None,
         excluded=PATIENT_ACROSS_SPLITS if len(splits) > 1 else None,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,11 +18,26 @@ from breastlabel.datasets.source import (
     read_table,
 )
 from breastlabel.errors import InvalidLabelError, StudiesError
-from breastlabel.imaging import IMAGE_SUFFIXES, LabelArray, LesionClass, image_stem, read_mask
+from breastlabel.imaging import (
+    IMAGE_SUFFIXES,
+    LabelArray,
+    Laterality,
+    LesionClass,
+    Modality,
+    ViewPosition,
+    image_stem,
+    read_mask,
+)
+from breastlabel.imaging.view_names import side_and_view
 
 __all__ = ["list_folder"]
 
 _LABEL_FOLDERS = ("labels/final", "labels", "masks")
+_VOCABULARIES: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
+    ("modality", "modality", {m.value: m for m in Modality}),
+    ("side", "laterality", {s.value: s for s in Laterality}),
+    ("view", "view_position", {v.value: v for v in ViewPosition}),
+)
 _CLASSES = {c.label: c for c in LesionClass} | {str(int(c)): c for c in LesionClass}
 
 
@@ -30,8 +48,10 @@ def list_folder(source: Path) -> SourceListing:
       0, 1, 2 are nothing, benign, malignant. An outline mask (one colour on black) needs the image's
       class, with which it is painted.
     - A table: the only ``.csv`` of the folder, with the column ``image`` (file name, with or without suffix)
-      and, each optional, ``patient`` and ``class`` (normal, benign, malignant, or 0, 1, 2); case does not
+      and, each optional, ``patient``, ``class`` (normal, benign, malignant, or 0, 1, 2), ``modality`` (MG or
+      US), ``side`` (R or L), ``view`` (CC, MLO, ...), ``study`` and ``date`` (YYYY-MM-DD); case does not
       matter. Where the table names no patient, a DICOM header does; else an image is a patient of its own.
+    - A file name that says side and view, such as ``7_R_MLO.png`` (`side_and_view`): a mammogram.
 
     Raises:
         StudiesError: no such folder, no images in it, or a table that cannot be used.
@@ -54,6 +74,10 @@ def list_folder(source: Path) -> SourceListing:
         if text and label is None:
             skipped.append((file.name, f"class must be normal, benign or malignant; the table says '{text}'"))
             continue
+        told, reason = _told(row, stem)
+        if reason is not None:
+            skipped.append((file.name, reason))
+            continue
         mask = _mask_of(source, file, stem)
         images.append(
             SourceImage(
@@ -62,10 +86,34 @@ def list_folder(source: Path) -> SourceListing:
                 label=label,
                 paint=_painter(mask, label),
                 patient=row.get("patient") or None,
+                **told,
             )
         )
     skipped += [(name, "listed in the table, but its image is missing") for name in sorted(table)]
     return SourceListing(images, skipped)
+
+
+def _told(row: Mapping[str, str], stem: str) -> tuple[dict[str, Any], str | None]:
+    """What the table, or else the file's name, says of a mammogram; and why the row cannot be used."""
+    named = side_and_view(stem)
+    told: dict[str, Any] = {}
+    if named is not None:
+        told = {"modality": Modality.MG, "laterality": named[0], "view_position": named[1]}
+    for column, field, known in _VOCABULARIES:
+        if text := row.get(column, ""):
+            value = known.get(text.upper())
+            if value is None:
+                return {}, f"{column} must be one of {', '.join(known)}; the table says '{text}'"
+            told[field] = value
+    if text := row.get("date", ""):
+        try:
+            told["acquired"] = date.fromisoformat(text)
+        except ValueError:
+            return {}, f"date must be YYYY-MM-DD; the table says '{text}'"
+    if row.get("study"):
+        # Studies are numbered from 1 for each patient at many a site.
+        told["study"] = f"{row.get('patient', '')}/{row['study']}"
+    return told, None
 
 
 def _images(folder: Path) -> dict[str, Path]:

@@ -148,7 +148,7 @@ def _read(item: SourceImage, dataset: str, studies: Path, *, salt: str) -> _Read
         # An empty key is filled once the group is known; see `_with_patient`.
         patient_key=item.patient_key or named or keys.patient or "",
         group="",
-        study_key=item.study_key or keys.study,
+        study_key=item.study_key or opaque_key(item.study, salt=salt) or keys.study,
         # Where table and header name two sides, nobody knows which is right.
         laterality=None if _sides_differ(item, image) else item.laterality or image.laterality,
         view_position=item.view_position or image.view_position,

@@ -47,6 +47,7 @@ class SourceImage:
         patient_key: None where the dataset does not tell patients apart.
         patient: the patient's identifier where it may be a real one; only an opaque key of it is kept.
         study_key: images of one key are one exam; None where only the file's header may tell.
+        study: the study's name where it may be a real one; only an opaque key of it is kept.
         laterality: the breast, as the dataset says; as None.
         view_position: as ``laterality``.
         acquired: as ``laterality``.
@@ -63,6 +64,7 @@ class SourceImage:
     patient_key: str | None = None
     patient: str | None = field(default=None, repr=False)
     study_key: str | None = None
+    study: str | None = field(default=None, repr=False)
     laterality: Laterality | None = None
     view_position: ViewPosition | None = None
     acquired: date | None = None
