@@ -36,7 +36,12 @@ def _shape(value: str | None) -> tuple[int, int] | None:
 
 def import_(
     dataset: Annotated[
-        str, typer.Argument(metavar="DATASET", help="busi, bus-bra, bus-uclm or folder.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="DATASET",
+            help="busi, bus-bra, bus-uclm, cbis-ddsm, cdd-cesm, mini-mias or folder.",
+            show_default=False,
+        ),
     ],
     source: Annotated[
         Path, typer.Argument(metavar="SOURCE", help="The folder that holds the dataset.", show_default=False)

@@ -17,17 +17,11 @@ import numpy.typing as npt
 
 from breastlabel.catalog import LABELS_FOLDER, SPLITS, Catalog, ImageRecord, label_path, sync_folder
 from breastlabel.datasets.breast_hash import breast_hash
-from breastlabel.datasets.bus_bra import list_bus_bra
-from breastlabel.datasets.bus_uclm import list_bus_uclm
-from breastlabel.datasets.busi import list_busi
-from breastlabel.datasets.cbis_ddsm import list_cbis_ddsm
-from breastlabel.datasets.cdd_cesm import list_cdd_cesm
 from breastlabel.datasets.duplicates import correlation, perceptual_hash, thumbnail
-from breastlabel.datasets.folder import list_folder
 from breastlabel.datasets.grouping import CONTRADICTORY, group_and_split
+from breastlabel.datasets.importers import IMPORTERS
 from breastlabel.datasets.loading import class_of_mask
-from breastlabel.datasets.mini_mias import list_mini_mias
-from breastlabel.datasets.source import SourceImage, SourceListing
+from breastlabel.datasets.source import SourceImage
 from breastlabel.datasets.summary import ImportSummary
 from breastlabel.errors import BreastLabelError, StudiesError, UnknownNameError
 from breastlabel.imaging import (
@@ -44,16 +38,6 @@ from breastlabel.imaging.dicom import HeaderKeys, header_keys, opaque_key
 __all__ = ["IMPORTERS", "import_dataset"]
 
 Progress = Callable[[int, int], None]
-
-IMPORTERS: Mapping[str, Callable[[Path], SourceListing]] = {
-    "busi": list_busi,
-    "bus-bra": list_bus_bra,
-    "bus-uclm": list_bus_uclm,
-    "cbis-ddsm": list_cbis_ddsm,
-    "cdd-cesm": list_cdd_cesm,
-    "mini-mias": list_mini_mias,
-    "folder": list_folder,
-}
 
 _HASH = "phash"
 _NO_KEYS = HeaderKeys(None, None, None)
