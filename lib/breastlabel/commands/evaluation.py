@@ -49,6 +49,14 @@ def evaluate(
             "--explain/--no-explain", help="Ask where the heat map's peak lies; takes as long again."
         ),
     ] = True,
+    checks: Annotated[
+        bool,
+        typer.Option(
+            "--checks",
+            help="Mammography: also ask whether the views of a breast contradict each other, and whether the "
+            "score falls without the outlined lesion.",
+        ),
+    ] = False,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
@@ -69,6 +77,7 @@ def evaluate(
             model=model,
             split=split.value,
             explain=explain,
+            checks=checks,
             device=device,
             progress=report,
         )
@@ -138,8 +147,8 @@ def ablate(
 
 def _rows(metrics: dict[str, Any]) -> list[tuple[str, str, str]]:
     rows = []
-    for part in ("segmentation", "classification"):
-        for name, value in metrics[part].items():
+    for part in ("segmentation", "classification", "consistency", "evidence"):
+        for name, value in metrics.get(part, {}).items():
             if isinstance(value, dict) and value.keys() == {"mean", "ci95"}:
                 low, high = value["ci95"]
                 unit = f" ({metrics[part]['distance_unit']})" if name in ("hd95", "assd") else ""

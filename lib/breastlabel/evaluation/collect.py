@@ -20,7 +20,7 @@ from breastlabel.evaluation.table import NAN, Case, EvaluationTable, Picture
 from breastlabel.imaging.image import BreastImage, LabelArray
 from breastlabel.imaging.vocabulary import LesionClass
 
-__all__ = ["Labelled", "Predicts", "collect", "measure_case"]
+__all__ = ["Labelled", "Predicts", "collect", "measure_case", "timed", "timed_items"]
 
 _PICTURE_SIDE = 280
 
@@ -67,7 +67,7 @@ def collect(
             it the error is raised.
     """
     cases = []
-    for done, (labelled, read_seconds) in enumerate(_timed_items(images), start=1):
+    for done, (labelled, read_seconds) in enumerate(timed_items(images), start=1):
         try:
             cases.append(_predict_case(predictor, labelled, read_seconds, explain=explain, picture=pictures))
         except BreastLabelError as error:
@@ -117,14 +117,14 @@ def measure_case(
 def _predict_case(
     predictor: Predicts, labelled: Labelled, read_seconds: float, *, explain: bool, picture: bool
 ) -> Case:
-    prediction, predict_seconds = _timed(lambda: predictor.predict(labelled.image))
+    prediction, predict_seconds = timed(lambda: predictor.predict(labelled.image))
     seconds = {"read": read_seconds, "predict": predict_seconds}
     heat_map = None
     reader = labelled.mask
     if explain and reader is not None and reader.any():
-        explained, seconds["explain"] = _timed(lambda: predictor.predict(labelled.image, explain=True))
+        explained, seconds["explain"] = timed(lambda: predictor.predict(labelled.image, explain=True))
         heat_map = explained.heat_map
-    case, seconds["measure"] = _timed(
+    case, seconds["measure"] = timed(
         lambda: measure_case(labelled, prediction, heat_map=heat_map, picture=picture)
     )
     return replace(case, seconds=seconds)
@@ -208,13 +208,15 @@ def _outlines(mask: LabelArray, size: tuple[int, int]) -> tuple[npt.NDArray[np.i
     return tuple(contour.reshape(-1, 2).astype(np.int32) for contour in contours)
 
 
-def _timed(work: Callable[[], T]) -> tuple[T, float]:
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    """What the work gives, and the seconds that it took."""
     started = time.perf_counter()
     result = work()
     return result, time.perf_counter() - started
 
 
-def _timed_items(items: Iterable[T]) -> Iterator[tuple[T, float]]:
+def timed_items(items: Iterable[T]) -> Iterator[tuple[T, float]]:
+    """Each item, and the seconds that it took to come."""
     stream = iter(items)
     while True:
         started = time.perf_counter()

@@ -11,7 +11,11 @@ from typing import Any
 
 from breastlabel.errors import BreastLabelError, StudiesError, UnknownNameError
 from breastlabel.evaluation.collect import collect
+from breastlabel.evaluation.collect_breasts import collect_breasts
+from breastlabel.evaluation.consistency import consistency_measure
+from breastlabel.evaluation.evidence import evidence_measure
 from breastlabel.evaluation.failures import error_kinds
+from breastlabel.evaluation.labelled_breasts import BreastsOfSplit
 from breastlabel.evaluation.measures import compute_metrics, explanation_measure
 from breastlabel.evaluation.report import write_report
 from breastlabel.evaluation.table import Case, EvaluationTable
@@ -35,6 +39,7 @@ def evaluate(
     model: str = "ultrasound",
     split: str = "test",
     explain: bool = True,
+    checks: bool = False,
     progress: Progress | None = None,
     seed: int = 0,
     device: str | None = None,
@@ -48,6 +53,9 @@ def evaluate(
         checkpoint: its folder, a loaded one, or None for the studies' champion.
         split: ``train``, ``val``, ``test`` or ``all``.
         explain: whether to ask where the heat map's peak lies; nearly doubles the time.
+        checks: for a model that judges breasts, also ``consistency`` (whether the views of a breast, each
+            judged alone, contradict each other) and ``evidence`` (whether the score falls when what was
+            outlined is masked out); takes about three times as long.
         progress: called with (what, done, of how many).
         seed: of the bootstrap.
 
@@ -74,18 +82,37 @@ def evaluate(
         if progress is not None:
             progress(f"evaluating the {split} split", done, total)
 
-    table = collect(
-        predictor,
-        labelled_images(
-            studies,
-            split,
+    extra: dict[str, Any] = {}
+    if predictor.takes_sequences:
+        breasts = BreastsOfSplit(
+            Path(studies),
+            None if split == "all" else split,
             model=model,
+            views=predictor.uses_views,
+            priors=predictor.uses_priors,
             on_error=lambda record, error: on_error(record.image_id, error),
-        ),
-        explain=explain and _explains(predictor),
-        progress=count,
-        on_error=on_error,
-    )
+        )
+        total = len(breasts)
+        found = collect_breasts(
+            predictor, breasts, explain=explain, checks=checks, progress=count, on_error=on_error
+        )
+        table = found.table
+        if checks:
+            extra["consistency"] = consistency_measure(found.consistency, seed=seed)
+            extra["evidence"] = evidence_measure(found.evidence, seed=seed)
+    else:
+        table = collect(
+            predictor,
+            labelled_images(
+                studies,
+                split,
+                model=model,
+                on_error=lambda record, error: on_error(record.image_id, error),
+            ),
+            explain=explain and _explains(predictor),
+            progress=count,
+            on_error=on_error,
+        )
     if not len(table):
         raise StudiesError(
             f"at least one labelled image in split '{split}' is required; got none; label images in the "
@@ -100,11 +127,15 @@ def evaluate(
         device=str(predictor.device),
         seed=seed,
     )
+    metrics |= extra
     explanation = explanation_measure(table, seed=seed)
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     facts = {"seed": seed, "device": str(predictor.device), "n_excluded": n_excluded, "skipped": skipped}
-    write_json(output / "images.json", {**facts, "explanation": explanation, "images": _per_image(table)})
+    listed: dict[str, Any] = {"images": _per_image(table)}
+    if table.breasts is not None:
+        listed["breasts"] = _per_breast(table.breasts)
+    write_json(output / "images.json", {**facts, "explanation": explanation, **listed})
     write_report(
         output / "report.html",
         metrics,
@@ -197,6 +228,12 @@ def _per_image(table: EvaluationTable) -> list[dict[str, Any]]:
     return [
         {**_plain(case), "errors": kinds} for case, kinds in zip(table.cases, error_kinds(table), strict=True)
     ]
+
+
+def _per_breast(table: EvaluationTable) -> list[dict[str, Any]]:
+    kept = ("label", "probabilities", "predicted", "age", "density", "machine", "type", "view", "dataset")
+    rows = [(case.breast, _plain(case)) for case in table.cases]
+    return [{"breast": key, **{name: row[name] for name in kept}} for key, row in rows]
 
 
 def _plain(case: Case) -> dict[str, Any]:

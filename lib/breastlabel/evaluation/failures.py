@@ -2,8 +2,8 @@
 
 "Low contrast", "small" and "diffuse border" compare a lesion with the other lesions of the same
 evaluation: the lowest fifth of contrast, outlined share of the image and border sharpness
-(`appearance`). Overlapping tissue and calcification cannot be told from a B-mode image and its outline,
-so no ultrasound error is named so.
+(`appearance`). Overlapping tissue and calcification cannot be told from an image and its outline: an error is
+named so only where the density of the breast or the lesion's type is known, as on mammograms.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ ERROR_RULES: dict[str, str] = {
     "small": "missed or poorly outlined, and in the lowest fifth of lesion sizes",
     "low contrast": "missed or poorly outlined, and in the lowest fifth of lesion contrasts",
     "diffuse border": "missed or poorly outlined, and in the lowest fifth of border sharpness",
+    "overlap": "missed or poorly outlined, in a breast of density C or D",
+    "benign calcification": "a benign calcification taken for malignant",
     "malignant taken for benign": "the reader says malignant, the model benign",
     "malignant taken for normal": "the reader says malignant, the model normal",
     "benign taken for malignant": "the reader says benign, the model malignant",
@@ -55,7 +57,11 @@ def _kinds(case: Case, limits: dict[str, float]) -> list[str]:
             found.add("poor outline")
         if missed or poor:
             found |= {name for name, column in _LOWEST.items() if getattr(case, column) <= limits[name]}
+            found |= {"overlap"} if case.density in ("C", "D") else set()
     if case.label is not None and case.label != case.predicted:
+        wrongly_malignant = (case.label, case.predicted) == (LesionClass.BENIGN, LesionClass.MALIGNANT)
+        if wrongly_malignant and "calcification" in (case.type or "").lower():
+            found.add("benign calcification")
         found.add(f"{LesionClass(case.label).label} taken for {LesionClass(case.predicted).label}")
     return [name for name in ERROR_RULES if name in found]
 

@@ -28,13 +28,14 @@ _GREY = "#8a8f98"
 def table_figures(table: EvaluationTable) -> dict[str, str]:
     """Title to data URI, for each diagram that these images allow."""
     drawn: dict[str, str] = {}
-    known = table.labels >= 0
-    if len(np.unique(table.labels[known])) > 1:
-        drawn["ROC curve of each class"] = _roc(table, known)
-        drawn["Precision and recall of each class"] = _precision_recall(table, known)
+    judged = table.judged
+    known = judged.labels >= 0
+    if len(np.unique(judged.labels[known])) > 1:
+        drawn["ROC curve of each class"] = _roc(judged, known)
+        drawn["Precision and recall of each class"] = _precision_recall(judged, known)
     if known.any():
-        drawn["Confusion matrix"] = _confusion(table, known)
-        drawn["Reliability of the most probable class"] = _reliability(table, known)
+        drawn["Confusion matrix"] = _confusion(judged, known)
+        drawn["Reliability of the most probable class"] = _reliability(judged, known)
     if table.has_lesion.any():
         drawn["FROC: lesions found against false marks"] = _froc(table)
         drawn["Dice of the images with a lesion"] = _dice_histogram(table)

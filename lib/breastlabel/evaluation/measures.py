@@ -31,23 +31,29 @@ def compute_metrics(
 ) -> dict[str, Any]:
     """All of ``metrics.json``; a measure that is undefined on these images is None.
 
+    Where breasts were judged, the classes are counted by breast (``analysed`` is "breast", ``n_breasts`` says
+    how many), the outlines by image.
+
     Args:
         checkpoint: version of the model.
         studies: the folder's name.
         seed: of the bootstrap.
     """
     bootstrap = Bootstrap(table.groups, resamples=resamples, seed=seed)
+    judged, by_breast = table.judged, table.breasts is not None
+    judged_bootstrap = Bootstrap(judged.groups, resamples=resamples, seed=seed) if by_breast else bootstrap
     return {
         "model": model,
         "checkpoint": checkpoint,
         "studies": studies,
         "split": split,
-        "analysed": "image",
+        "analysed": "breast" if by_breast else "image",
         "n_images": len(table),
+        **({"n_breasts": len(judged)} if by_breast else {}),
         "n_patients": table.n_patients,
         "segmentation": _segmentation(table, bootstrap),
-        "classification": _classification(table, bootstrap),
-        "subgroups": subgroup_measures(table, bootstrap),
+        "classification": _classification(judged, judged_bootstrap),
+        "subgroups": subgroup_measures(table, bootstrap, judged_bootstrap),
         "timing": _timing(table, bootstrap, device),
     }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from breastlabel.evaluation.breast_sections import breast_sections
 from breastlabel.evaluation.failures import ERROR_RULES, error_kinds
 from breastlabel.evaluation.figures import case_picture, learning_curves, table_figures
 from breastlabel.evaluation.table import Case, EvaluationTable
@@ -66,6 +67,7 @@ def write_report(
             "Studies": metrics["studies"],
             "Split": metrics["split"],
             "Images": metrics["n_images"],
+            **({"Breasts": metrics["n_breasts"]} if "n_breasts" in metrics else {}),
             "Patients or groups": metrics["n_patients"],
             **(facts or {}),
         },
@@ -101,7 +103,8 @@ def render(template: str, **values: Any) -> str:
 def _headlines(metrics: Mapping[str, Any], table: EvaluationTable) -> list[tuple[str, Any, str]]:
     segmentation, classification = metrics["segmentation"], metrics["classification"]
     lesions = f"{int(np.isfinite(table.lesion_dice).sum())} images with a lesion"
-    classed = f"{int((table.labels >= 0).sum())} images with a class"
+    units = "breasts" if table.breasts is not None else "images"
+    classed = f"{int((table.judged.labels >= 0).sum())} {units} with a class"
     return [
         ("Dice", segmentation["dice"], lesions),
         ("AUC, malignant against the rest", classification["auc_malignant"], classed),
@@ -115,14 +118,14 @@ def _measures(
 ) -> list[tuple[str, list[tuple[str, Any, str, int]]]]:
     """(section, [(measure, interval, meaning, n)])."""
     seg, cls = metrics["segmentation"], metrics["classification"]
-    unit = seg["distance_unit"]
+    unit, judged = seg["distance_unit"], table.judged
     n = {
         "dice": int(np.isfinite(table.lesion_dice).sum()),
         "distance": int(np.isfinite(table.numbers(f"hd95_{unit}")).sum()),
         "lesions": sum(len(match.hits) for match in table.matches),
-        "classed": int((table.labels >= 0).sum()),
-        "malignant": int((table.labels == LesionClass.MALIGNANT).sum()),
-        "called": int((table.predicted[table.labels >= 0] == LesionClass.MALIGNANT).sum()),
+        "classed": int((judged.labels >= 0).sum()),
+        "malignant": int((judged.labels == LesionClass.MALIGNANT).sum()),
+        "called": int((judged.predicted[judged.labels >= 0] == LesionClass.MALIGNANT).sum()),
     }
     sections = [
         (
@@ -170,7 +173,7 @@ def _measures(
         peak = explanation["peak_in_lesion"]
         meaning = "images whose heat map (Grad-CAM) peaks inside the reader's outline"
         sections.append(("Explanation", [("Peak in the lesion", peak, meaning, explanation["n"])]))
-    return sections
+    return sections + breast_sections(metrics)
 
 
 def _errors(table: EvaluationTable, kinds: list[list[str]]) -> list[tuple[str, str, list[str]]]:

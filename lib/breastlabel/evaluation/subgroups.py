@@ -22,14 +22,22 @@ _AGES = (40, 50, 60, 70)
 _SIZES_MM = (10, 20)
 
 
-def subgroup_measures(table: EvaluationTable, bootstrap: Bootstrap) -> dict[str, Any]:
+def subgroup_measures(
+    table: EvaluationTable, bootstrap: Bootstrap, judged_bootstrap: Bootstrap | None = None
+) -> dict[str, Any]:
     """``{dimension: {name: {"n", "dice", "auc_malignant"}}}``; a dimension nothing is known of is empty.
 
-    ``dice`` is over the part's images with a lesion, ``auc_malignant`` over its images with a class; both
-    are None where undefined.
+    ``dice`` is over the part's images with a lesion, ``auc_malignant`` over its images with a class, or over
+    the breasts that it shows where breasts were judged; both are None where undefined.
+
+    Args:
+        judged_bootstrap: of ``table.judged``, where that is not the images.
     """
     return {
-        dimension: {name: _measure(table, bootstrap, members) for name, members in parts.items()}
+        dimension: {
+            name: _measure(table, bootstrap, judged_bootstrap or bootstrap, members)
+            for name, members in parts.items()
+        }
         for dimension, parts in subgroups(table).items()
     }
 
@@ -82,13 +90,16 @@ def _named(names: list[str | None]) -> dict[str, Members]:
     return {name: np.asarray(column == name, dtype=bool) for name in sorted(set(column)) if name}
 
 
-def _measure(table: EvaluationTable, bootstrap: Bootstrap, members: Members) -> dict[str, Any]:
+def _measure(
+    table: EvaluationTable, bootstrap: Bootstrap, judged_bootstrap: Bootstrap, members: Members
+) -> dict[str, Any]:
     dice = np.where(members, table.lesion_dice, np.nan)
-    known = members & (table.labels >= 0)
-    malignant = table.labels[known] == LesionClass.MALIGNANT
-    score = table.probabilities[known, LesionClass.MALIGNANT]
+    judged = table.judged
+    known = table.judged_members(members) & (judged.labels >= 0)
+    malignant = judged.labels[known] == LesionClass.MALIGNANT
+    score = judged.probabilities[known, LesionClass.MALIGNANT]
     return {
         "n": int(members.sum()),
         "dice": bootstrap.interval(lambda w: weighted_mean(dice, w)),
-        "auc_malignant": bootstrap.interval(lambda w: cls.auc(malignant, score, w[:, known])),
+        "auc_malignant": judged_bootstrap.interval(lambda w: cls.auc(malignant, score, w[:, known])),
     }

@@ -59,6 +59,7 @@ class Case:
         age: years, NaN where unknown.
         density, view, machine, type: subgroup names, None where unknown.
         peak_in_lesion: whether the heat map's peak lies in the reader's outline; None where not asked.
+        breast: key of the breast that was judged as one; None where the image was judged by itself.
         seconds: by stage.
         picture: None where none was kept.
     """
@@ -90,18 +91,36 @@ class Case:
     machine: str | None = None
     type: str | None = None
     peak_in_lesion: bool | None = None
+    breast: str | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     picture: Picture | None = None
 
 
 @dataclass(frozen=True)
 class EvaluationTable:
-    """The evaluated images, and their columns as arrays (images,)."""
+    """The evaluated images, and their columns as arrays (images,).
+
+    Attributes:
+        breasts: where breasts were judged and not images, one row for each of them; else None.
+    """
 
     cases: tuple[Case, ...]
+    breasts: EvaluationTable | None = None
 
     def __len__(self) -> int:
         return len(self.cases)
+
+    @property
+    def judged(self) -> EvaluationTable:
+        """One row for each class that was given: of the breasts, else of the images."""
+        return self if self.breasts is None else self.breasts
+
+    def judged_members(self, members: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Rows of `judged` to which some of the images (images,) belong."""
+        if self.breasts is None:
+            return members
+        keys = {case.breast for case, member in zip(self.cases, members, strict=True) if member}
+        return np.array([case.breast in keys for case in self.breasts.cases], dtype=bool)
 
     def numbers(self, name: str) -> npt.NDArray[np.float64]:
         """A numeric field of all images; NaN where it is None."""
