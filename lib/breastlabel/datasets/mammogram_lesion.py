@@ -11,6 +11,7 @@ import numpy.typing as npt
 from breastlabel.datasets.mammogram_breast import Field, Frame, Place, Projection
 from breastlabel.datasets.mammogram_finding import Finding, FindingType
 from breastlabel.imaging.image import LabelArray
+from breastlabel.imaging.vocabulary import ViewPosition
 
 __all__ = ["add_coarse_calcifications", "add_finding"]
 
@@ -44,7 +45,7 @@ def add_finding(
     centre = projection.project(finding.place)
     axes = finding.half_axes(projection)
     patch = _patch(frame, centre, 3.2 * max(axes) + 8)
-    rng = np.random.default_rng([*finding.seed, 1 + list(type(projection.view)).index(projection.view)])
+    rng = np.random.default_rng([*finding.seed, 1 + list(ViewPosition).index(projection.view)])
     if finding.kind is FindingType.CALCIFICATION:
         added, region = _calcifications(finding, projection, frame, patch, suspicion)
     elif finding.kind is FindingType.DISTORTION:

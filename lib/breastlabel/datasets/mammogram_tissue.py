@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from scipy import fft, ndimage
 
 from breastlabel.datasets.mammogram_breast import EXTENT, Field, Frame, Projection
@@ -75,12 +76,10 @@ class Tissue:
     Attributes:
         attenuation: see the module.
         inside: the breast and what is shown of the chest wall, bool.
-        gland: 0 to about 1: how much of the attenuation is gland.
     """
 
     attenuation: Field
-    inside: np.ndarray
-    gland: Field
+    inside: npt.NDArray[np.bool_]
 
 
 def draw_gland(seed: tuple[int, ...], projection: Projection) -> GlandSolid:
@@ -133,7 +132,7 @@ def draw_tissue(projection: Projection, gland: GlandSolid, frame: Frame, texture
         within = 1 / (1 + np.exp(np.clip(-edge / 0.9, -30, 30)))
         muscle = 0.30 + 0.12 * np.clip(edge / 45, 0, 1) + 0.02 * fibres
         attenuation += within * (muscle - 0.3 * fibrous)
-    return Tissue(np.where(inside, attenuation, 0).astype(np.float32), inside, fibrous.astype(np.float32))
+    return Tissue(np.where(inside, attenuation, 0).astype(np.float32), inside)
 
 
 def _factor(pixels: float) -> int:
