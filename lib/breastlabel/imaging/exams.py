@@ -128,7 +128,7 @@ def breast_sequence(
             the target's own view.
         priors: whether older exams are.
     """
-    known = {v.image_id: v for v in sorted(candidates, key=_view_order) if _same_patient(v, target)}
+    known = {v.image_id: v for v in candidates if _same_patient(v, target)}
     known[target.image_id] = target
     exam_of = {v.image_id: exam for exam in assemble_exams(known.values()) for v in exam.views}
     notes, alone = _stands_alone(target)
@@ -232,8 +232,7 @@ def _same_patient(view: View, target: View) -> bool:
 def _view_order(view: View) -> tuple[object, ...]:
     side = _SIDE_ORDER[view.laterality] if view.laterality else len(_SIDE_ORDER)
     place = _VIEW_ORDER[view.view_position] if view.view_position else len(_VIEW_ORDER)
-    # What follows the id matters only where one id comes with two descriptions.
-    return side, place, view.image_id, repr(view)
+    return side, place, view.image_id
 
 
 def _by(views: Iterable[View], key: Callable[[View], _K]) -> list[tuple[_K, list[View]]]:
