@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from breastlabel.inference.calibration import fit_temperature
 from breastlabel.networks import HybridOutput
 from breastlabel.training import TrainingArrays
-from breastlabel.training.calibrate import choose_on_validation
+from breastlabel.training.calibrate import Kept, choose_on_validation
 
 
 class _Answers(nn.Module):
@@ -84,3 +84,29 @@ def test_temperature_is_fitted_on_what_the_checkpoint_will_answer() -> None:
     both = choose_on_validation(network, arrays, views=("horizontal_flip",)).calibration["temperature"]
     assert both == pytest.approx(fit_temperature(mean, arrays.labels), rel=1e-3)
     assert both != pytest.approx(choose_on_validation(network, arrays).calibration["temperature"], rel=0.1)
+
+
+def test_the_threshold_of_a_breast_is_chosen_for_a_stated_sensitivity() -> None:
+    masks = np.zeros((5, 4, 4), bool)
+    # Malignant with 0.9, 0.6, 0.3; the others with 0.5 and 0.1.
+    p = torch.tensor([[1 - m - 0.01, 0.01, m] for m in (0.9, 0.6, 0.3, 0.5, 0.1)])
+    arrays = _arrays(masks, [2, 2, 2, 1, 0])
+    network: Any = _Answers(torch.full((5, 1, 4, 4), -5.0), p.log())
+    choice = choose_on_validation(network, arrays, sensitivity=0.6)
+    point = choice.operating_point
+    assert point is not None
+    assert (point["sensitivity"], point["specificity"]) == (pytest.approx(2 / 3), 1)
+    assert choice.thresholds["malignant"] == point["threshold"]
+    assert choose_on_validation(network, arrays).operating_point["specificity"] == 0.5  # type: ignore[index]
+    kept = Kept({"temperature": 1.0}, {"mask": 0.5, "normal": 0.5, "malignant": 0.8})
+    measured = choose_on_validation(network, arrays, kept=kept)
+    assert measured.thresholds == kept.thresholds
+    assert measured.operating_point is not None
+    assert measured.operating_point["sensitivity"] == pytest.approx(1 / 3)
+
+
+def test_without_a_malignant_case_there_is_no_operating_point() -> None:
+    network: Any = _Answers(torch.full((2, 1, 4, 4), -5.0), torch.zeros(2, 3))
+    choice = choose_on_validation(network, _arrays(np.zeros((2, 4, 4), bool), [0, 1]))
+    assert choice.operating_point is None
+    assert "malignant" not in choice.thresholds

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from breastlabel.errors import StudiesError
@@ -8,7 +9,7 @@ from breastlabel.imaging.context import CONTEXT_SIZE
 from breastlabel.training.cases import Cases
 
 
-def _context(n: int) -> np.ndarray:
+def _context(n: int) -> npt.NDArray[np.float32]:
     return np.arange(n * CONTEXT_SIZE, dtype=np.float32).reshape(n, CONTEXT_SIZE)
 
 

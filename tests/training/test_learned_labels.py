@@ -46,3 +46,14 @@ def test_a_damaged_list_is_refused_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / LEARNED_LABELS).write_text("{")
     with pytest.raises(CheckpointError, match="all labels count as new"):
         read_learned_labels(tmp_path)
+
+
+def test_a_corrected_outline_of_a_view_makes_the_label_of_its_breasts_new(
+    breasts: Callable[..., TrainingArrays],
+) -> None:
+    arrays = breasts(4)
+    learned = set(label_keys(arrays, "secret"))
+    assert not new_labels(label_keys(arrays, "secret"), learned).any()
+    # The first view of the first breast is also the second breast's prior.
+    arrays.masks[arrays.cases.images[0], 0, 0] = 1
+    assert new_labels(label_keys(arrays, "secret"), learned).tolist() == [True, True, False, False]

@@ -210,3 +210,26 @@ def test_enough_validation_patients_decide_alone(
     decision = challenge(registry, "ultrasound", challenger, tmp_path / "studies")
     assert decision.promoted
     assert (decision.n, decision.n_val) == (ENOUGH_PATIENTS, ENOUGH_PATIENTS)
+
+
+@pytest.mark.parametrize(
+    ("auc", "must_gain", "kept"),
+    [
+        ((-0.01, -0.3, 0.2), False, True),
+        ((-0.03, -0.3, 0.2), False, False),
+        ((-0.01, -0.3, 0.2), True, False),
+        ((0.01, -0.3, 0.2), True, True),
+    ],
+)
+def test_of_a_system_that_does_not_outline_auc_decides(auc: Difference, must_gain: bool, kept: bool) -> None:
+    assert promotion.compared_by_class(5, auc, must_gain=must_gain)[0] == kept
+
+
+def test_without_malignant_cases_a_system_that_does_not_outline_keeps_its_champion() -> None:
+    assert promotion.compared_by_class(9, None) == (
+        False,
+        "there are no malignant and other cases to compare on",
+    )
+    promoted, reason = promotion.compared_by_class(4, (0.1, 0.05, 0.2))
+    assert not promoted
+    assert "5 patients with a malignant case are required" in reason

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from breastlabel.networks.base import HybridNetwork
 from breastlabel.networks.sequences import SequenceNetwork
 from breastlabel.training import TrainingArrays, TrainingSettings, fit
 from breastlabel.training.losses import JointLoss
-from breastlabel.training.trainer import class_weights
+from breastlabel.training.trainer import EpochCallback, class_weights
 from breastlabel.training.validation import run_network, validate
 from breastlabel.transforms import Augmentation
 
@@ -38,17 +38,18 @@ def test_a_killed_training_on_breasts_goes_on_as_if_it_had_not_been(
     settings = dataclasses.replace(QUICK, average_decay=0.9, schedule="cosine", drop_views=0.3, max_images=5)
     train, val = breasts(9), breasts(6, seed=1)
 
-    def run(**options: object) -> HybridNetwork:
+    def run(folder: Path | None = None, on_epoch: Sequence[EpochCallback] = ()) -> HybridNetwork:
         augmentation = Augmentation(vertical_flip=0.5)
         return fit(
-            tiny_sequences(), train, val, settings=settings, augmentation=augmentation, **options
-        ).network  # type: ignore[arg-type]
+            tiny_sequences(), train, val, settings=settings, augmentation=augmentation, state_folder=folder,
+            on_epoch=on_epoch,
+        ).network  # fmt: skip
 
     whole = run()
     with pytest.raises(_KilledError):
-        run(state_folder=tmp_path / "state", on_epoch=(_kill_after_two,))
+        run(tmp_path / "state", on_epoch=(_kill_after_two,))
     epochs: list[float] = []
-    resumed = run(state_folder=tmp_path / "state", on_epoch=(lambda f: epochs.append(f["epoch"]),))
+    resumed = run(tmp_path / "state", on_epoch=(lambda f: epochs.append(f["epoch"]),))
     assert epochs == [3, 4]
     for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
