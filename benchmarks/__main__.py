@@ -11,12 +11,13 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import catalog, crash, memory, scoring, start_up, training_step
+from benchmarks import catalog, crash, decoding, memory, scoring, start_up, training_step
 from benchmarks.results import Row, print_rows, to_json
 
 _PARTS: dict[str, Callable[[int], list[Row]]] = {
     "catalog": lambda images: catalog.rows(images=images),
     "crash": lambda images: crash.rows(),
+    "decoding": lambda images: decoding.rows(),
     "scoring": lambda images: scoring.rows(),
     "memory": lambda images: memory.rows(images=images),
     "training-step": lambda images: training_step.rows(),
