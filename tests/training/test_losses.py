@@ -67,3 +67,20 @@ def test_class_weights_are_inverse_square_roots_with_mean_one() -> None:
     assert float(weights[0] / weights[1]) == pytest.approx(2.0)
     assert float((weights[0] * 1 + weights[1] * 4) / 5) == pytest.approx(1.0)
     assert float(weights[2]) == 1.0
+
+
+def test_pooled_dice_takes_the_counted_images_as_one():
+    logits = torch.randn(4, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    masks = (torch.rand(4, 1, 6, 6, generator=torch.Generator().manual_seed(1)) > 0.8).float()
+    counted = torch.tensor([True, True, False, True])
+    pooled = soft_dice_loss(logits, masks, pooled=True, counted=counted)
+    as_one = soft_dice_loss(logits[counted].reshape(1, 1, 18, 6), masks[counted].reshape(1, 1, 18, 6))
+    assert torch.allclose(pooled, as_one.expand(4))
+
+
+def test_saying_nothing_everywhere_is_no_way_out_of_pooled_dice():
+    masks = torch.zeros(8, 1, 6, 6)
+    masks[0, 0, 2, 2] = 1
+    nothing = torch.full((8, 1, 6, 6), -20.0)
+    assert float(soft_dice_loss(nothing, masks).mean()) < 0.1
+    assert float(soft_dice_loss(nothing, masks, pooled=True).mean()) == pytest.approx(0.5, abs=0.01)

@@ -11,7 +11,14 @@ from torch import Tensor
 __all__ = ["JointLoss", "LossParts", "soft_dice_loss"]
 
 
-def soft_dice_loss(mask_logits: Tensor, masks: Tensor, *, smooth: float = 1.0) -> Tensor:
+def soft_dice_loss(
+    mask_logits: Tensor,
+    masks: Tensor,
+    *,
+    smooth: float = 1.0,
+    pooled: bool = False,
+    counted: Tensor | None = None,
+) -> Tensor:
     """One minus the soft Dice coefficient of each image (Milletari et al., V-Net, 3DV 2016, eq. 3).
 
     Args:
@@ -19,6 +26,9 @@ def soft_dice_loss(mask_logits: Tensor, masks: Tensor, *, smooth: float = 1.0) -
         masks: (B, 1, H, W), 0 or 1.
         smooth: pixels added to both sides of the fraction, so that an empty mask that is predicted
             empty costs nothing and one that is not has a gradient.
+        pooled: take all images together as one: the same loss for each. Where most images are empty and
+            lesions are small, saying "nothing" everywhere is else the nearest minimum.
+        counted: (B,) bool, the images that are pooled; all where None.
 
     Returns:
         (B,) losses in [0, 1].
@@ -28,6 +38,10 @@ def soft_dice_loss(mask_logits: Tensor, masks: Tensor, *, smooth: float = 1.0) -
     overlap = (probabilities * truth).sum(1)
     # Squares in the denominator, as in V-Net: their gradient does not vanish for confident pixels.
     total = (probabilities * probabilities).sum(1) + truth.sum(1)
+    if pooled:
+        weight = torch.ones_like(overlap) if counted is None else counted.to(overlap.dtype)
+        overlap = (overlap * weight).sum().expand_as(overlap)
+        total = (total * weight).sum().expand_as(total)
     return 1 - (2 * overlap + smooth) / (total + smooth)
 
 
@@ -51,6 +65,7 @@ class JointLoss:
         class_weight: weight of the class term.
         class_weights: (C,) weights of the classes against imbalance, None for equal ones.
         label_smoothing: share of the target spread over all classes (Szegedy et al., CVPR 2016).
+        pooled_dice: whether Dice is of the batch's images together; see `soft_dice_loss`.
     """
 
     def __init__(
@@ -60,11 +75,13 @@ class JointLoss:
         class_weight: float = 1.0,
         class_weights: Tensor | None = None,
         label_smoothing: float = 0.0,
+        pooled_dice: bool = False,
     ) -> None:
         self.dice_weight = dice_weight
         self.class_weight = class_weight
         self.class_weights = class_weights
         self.label_smoothing = label_smoothing
+        self.pooled_dice = pooled_dice
 
     def __call__(
         self,
@@ -89,7 +106,8 @@ class JointLoss:
         n_masks = weight.sum().clamp(min=1)
         bce = F.binary_cross_entropy_with_logits(mask_logits, masks, reduction="none").flatten(1).mean(1)
         bce = (bce * weight).sum() / n_masks
-        dice = (soft_dice_loss(mask_logits, masks) * weight).sum() / n_masks
+        dice = soft_dice_loss(mask_logits, masks, pooled=self.pooled_dice, counted=has_mask)
+        dice = (dice * weight).sum() / n_masks
         classification = self._classification(class_logits, labels)
         total = bce + self.dice_weight * dice + self.class_weight * classification
         return LossParts(total=total, mask_bce=bce, mask_dice=dice, classification=classification)

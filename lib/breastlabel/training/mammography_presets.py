@@ -27,6 +27,8 @@ _BREASTS = TrainingSettings(
     weight_decay=1e-2,
     average_decay=0.998,
     label_smoothing=0.05,
+    # Lesions cover half a percent of a mammogram, and many have none.
+    pooled_dice=True,
 )
 _FINE_TUNING = FineTuning(
     settings=dataclasses.replace(

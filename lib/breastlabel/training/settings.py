@@ -28,7 +28,7 @@ class TrainingSettings:
         patience: epochs without a better validation figure before it stops; None never stops.
         monitor: the figure that chooses the best epoch: the validation ``loss``, or ``score``, the mean
             of validation Dice and malignant AUC; ``last`` keeps the last epoch.
-        dice_weight, class_weight, label_smoothing: see `JointLoss`.
+        dice_weight, class_weight, label_smoothing, pooled_dice: see `JointLoss`.
         balance_classes: weight the classes by the inverse square root of their frequency.
         average_decay: decay of the exponential moving average of the weights that is validated and
             kept (Polyak averaging); 0 switches it off.
@@ -53,6 +53,7 @@ class TrainingSettings:
     dice_weight: float = 1.0
     class_weight: float = 1.0
     label_smoothing: float = 0.0
+    pooled_dice: bool = False
     balance_classes: bool = True
     average_decay: float = 0.0
     keep_statistics: bool = False

@@ -104,6 +104,7 @@ def fit(
         class_weight=settings.class_weight,
         class_weights=class_weights(train.labels).to(target) if settings.balance_classes else None,
         label_smoothing=settings.label_smoothing,
+        pooled_dice=settings.pooled_dice,
     )
     val_loss = copy.copy(loss)
     val_loss.class_weights = None if loss.class_weights is None else loss.class_weights.cpu()

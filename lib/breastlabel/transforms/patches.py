@@ -22,10 +22,12 @@ class Patches(NamedTuple):
     Attributes:
         images: (N, 1, size, size) float32.
         classes: (N,) int64, values of `LesionClass`.
+        corners: (N, 2) int64, (row, column) of each one's upper left pixel in the image.
     """
 
     images: FloatArray
     classes: npt.NDArray[np.int64]
+    corners: npt.NDArray[np.int64]
 
 
 def cut_patches(
@@ -82,7 +84,7 @@ def cut_patches(
     images = np.empty((len(corners), 1, size, size), np.float32)
     for place, (row, column) in enumerate(corners):
         images[place, 0] = image[row : row + size, column : column + size]
-    return Patches(images, np.array(classes, np.int64))
+    return Patches(images, np.array(classes, np.int64), np.array(corners, np.int64).reshape(-1, 2))
 
 
 def _corner(centre: npt.NDArray[np.int64], size: int, shape: tuple[int, ...]) -> tuple[int, int]:
