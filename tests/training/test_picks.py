@@ -49,7 +49,7 @@ def test_a_network_for_one_image_refuses_breasts(
 def test_dropping_views_leaves_one_of_each_newest_exam(breasts: Breasts, tiny_sequences: Sequences) -> None:
     arrays = breasts(6)
     whole = pick(tiny_sequences(), arrays, torch.arange(6))
-    seen = set()
+    seen: set[tuple[int, ...]] = set()
     for seed in range(60):
         left = with_views_dropped(whole, 0.6, torch.Generator().manual_seed(seed))
         members = left.members

@@ -73,7 +73,7 @@ def test_single_images_are_learned_from_as_before(
     found = fit(tiny_network(), arrays, None, settings=settings, augmentation=augmentation).network
     torch.manual_seed(settings.seed)
     network = tiny_network()
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
     loss = JointLoss(class_weights=class_weights(arrays.labels))
     for epoch in range(2):
@@ -116,7 +116,7 @@ def test_answers_are_one_outline_an_image_and_one_class_a_breast(
 def test_an_outline_of_a_prior_alone_is_not_judged(breasts: Arrays, tiny_sequences: Sequences) -> None:
     # The second breast, whose prior is of no other case here.
     arrays, network = breasts(6).select(np.array([4, 5])), tiny_sequences()
-    for name, parameter in network.mask_head.named_parameters():  # type: ignore[union-attr, operator]
+    for name, parameter in network.mask_head.named_parameters():  # type: ignore[union-attr]
         if name.endswith("bias"):
             # It outlines everything, so that what is wrong in a mask is seen.
             torch.nn.init.constant_(parameter, 5.0)

@@ -31,7 +31,14 @@ __all__ = [
     "system_user",
 ]
 
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="Which system: ultrasound.", show_default=False)]
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="Which system: ultrasound, mammography, cad, screening or fusionview.",
+        show_default=False,
+    ),
+]
 Studies = Annotated[
     Path,
     typer.Option(

@@ -30,7 +30,7 @@ def train(
         str,
         typer.Option(
             "--preset",
-            help="default (the champion's recipe), paper (as printed), small (one core) or tiny (to try).",
+            help="default, paper (as printed) or tiny (to try); of ultrasound also small (one core).",
         ),
     ] = "default",
     epochs: Annotated[
@@ -58,11 +58,14 @@ def train(
 ) -> None:
     """Train on the labelled images of a studies folder.
 
-    Learns from the train split and chooses on the val split; the test split is not touched. A run that was
+    Learns from the train split and chooses on the val split; the test split is not touched. Systems for
+    mammography learn from breasts: the views of one exam and their priors are one case. A run that was
     stopped goes on when started again with the same --output. To serve the result:
     breastlabel models promote MODEL DIR --studies DIR.
 
     Example: breastlabel train ultrasound --studies ~/studies --output out/checkpoint
+
+    Example: breastlabel train mammography --studies ~/studies --epochs 20 --output out/mammography
 
     Example: breastlabel train ultrasound --studies ~/studies --from out/checkpoint --output out/tuned
     """

@@ -16,6 +16,7 @@ from breastlabel.networks import create_network
 from breastlabel.networks.base import HybridNetwork
 from breastlabel.training.arrays import TrainingArrays
 from breastlabel.training.augmentations import create_augmentation
+from breastlabel.training.precision import Precision
 from breastlabel.training.settings import TrainingSettings
 from breastlabel.training.trainer import fit
 from breastlabel.training.validation import dice_scores, run_network
@@ -110,7 +111,7 @@ class Answers:
     malignant: npt.NDArray[np.float64]
 
 
-def answers(network: HybridNetwork, arrays: TrainingArrays, *, precision: str = "auto") -> Answers:
+def answers(network: HybridNetwork, arrays: TrainingArrays, *, precision: Precision = "auto") -> Answers:
     """One plain pass over labelled images, masks cut at one half, on the prepared images."""
     outputs = run_network(network, arrays, precision=precision)
     dice = dice_scores(outputs.mask_logits, arrays.masks)
