@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from breastlabel.errors import InvalidImageError
 from breastlabel.evaluation.bootstrap import Bootstrap, weighted_mean
 from breastlabel.evaluation.labelled_breasts import LabelledBreast
 from breastlabel.imaging.image import BreastImage
@@ -38,7 +39,7 @@ class Evidence(NamedTuple):
 def evidence_of(predictor: Any, breast: LabelledBreast, prediction: Any, group: str) -> Evidence | None:
     """Judge a breast again, what the model outlined in the judged exam replaced by the tissue around it.
 
-    None where the model outlined nothing there.
+    None where the model outlined nothing there, or so much that what is left is no breast.
 
     Args:
         prediction: of the breast as it is.
@@ -47,9 +48,12 @@ def evidence_of(predictor: Any, breast: LabelledBreast, prediction: Any, group: 
     if not outlined:
         return None
     images = [labelled.image for labelled in breast.images]
-    for i in outlined:
-        images[i] = without_lesion(images[i], prediction.images[i].mask > 0)
-    after = predictor.predict_sequence(images, contexts=breast.contexts, newest=breast.newest)
+    try:
+        for i in outlined:
+            images[i] = without_lesion(images[i], prediction.images[i].mask > 0)
+        after = predictor.predict_sequence(images, contexts=breast.contexts, newest=breast.newest)
+    except InvalidImageError:
+        return None
     normal = LesionClass.NORMAL.label
     return Evidence(
         group,
