@@ -12,7 +12,10 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEG2000Lossless
 from tests.imaging.mammograms import FOR_PRESENTATION, SECONDARY_CAPTURE, write_mammogram
 
+from breastlabel.errors import InvalidImageError
+from breastlabel.imaging import Modality, read_image
 from breastlabel.imaging.dicom_geometry import dicom_geometry
+from breastlabel.imaging.files import image_space
 from breastlabel.imaging.image import Geometry
 from breastlabel.imaging.volumes import itk_geometry
 
@@ -57,6 +60,17 @@ def test_it_is_that_of_the_whole_file(tmp_path: Path, syntax: str, kind: str, ta
         **tags,
     )
     assert dicom_geometry(pydicom.dcmread(path)) == itk_geometry(path)
+
+
+def test_the_space_of_a_file_is_known_without_its_pixels(tmp_path: Path) -> None:
+    path = write_mammogram(tmp_path / "a.dcm", Modality="RG", NominalScannedPixelSpacing=[0.05, 0.06])
+    whole = read_image(path, modality=Modality.MG)
+    assert image_space(path) == (whole.shape, whole.geometry)
+    path.write_bytes(path.read_bytes()[:-400])
+    assert image_space(path) == (whole.shape, whole.geometry)
+    path.write_bytes(b"no DICOM")
+    with pytest.raises(InvalidImageError, match=r"readable DICOM header is required; that of a\.dcm is not"):
+        image_space(path)
 
 
 def test_a_header_that_cannot_be_written_has_unit_spacing() -> None:

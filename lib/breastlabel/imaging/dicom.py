@@ -24,7 +24,7 @@ from breastlabel.imaging.dicom_header import (
 )
 from breastlabel.imaging.dicom_spacing import pixel_spacing
 from breastlabel.imaging.dicom_values import member, number
-from breastlabel.imaging.image import BreastImage, FloatArray
+from breastlabel.imaging.image import BreastImage, FloatArray, Geometry
 from breastlabel.imaging.mammogram_header import is_tomosynthesis
 from breastlabel.imaging.stored import check_size, to_grey
 from breastlabel.imaging.transfer import stored_pixels
@@ -38,6 +38,7 @@ __all__ = [
     "FILM_MODALITIES",
     "HeaderFacts",
     "HeaderKeys",
+    "dicom_space",
     "header_facts",
     "header_keys",
     "opaque_key",
@@ -97,6 +98,26 @@ def read_dicom(path: Path, *, modality: Modality | None = None) -> BreastImage:
         raise InvalidImageError(
             f"a readable DICOM file is required; {path.name} is truncated, malformed or not DICOM; "
             "send it again"
+        ) from error
+
+
+def dicom_space(path: Path) -> tuple[tuple[int, int], Geometry]:
+    """(rows, cols) and space of a still of any modality, without its pixels.
+
+    Raises:
+        InvalidImageError: the header cannot be read, or has no or absurd Rows and Columns.
+    """
+    try:
+        header = read_dataset(path, pixels=False)
+        rows, columns = int(header.get("Rows") or 0), int(header.get("Columns") or 0)
+        check_size((rows, columns), path.name)
+        return (rows, columns), dicom_geometry(header)
+    except InvalidImageError:
+        raise
+    except Exception as error:
+        # As in `read_dicom`: malformed bytes raise almost anything.
+        raise InvalidImageError(
+            f"a readable DICOM header is required; that of {path.name} is not; send the file again"
         ) from error
 
 

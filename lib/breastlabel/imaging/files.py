@@ -88,7 +88,7 @@ def is_dicom(path: Path | str) -> bool:
 
 
 def image_space(path: Path | str) -> tuple[tuple[int, int], Geometry]:
-    """(rows, cols) and space of an image that `read_image` would give; of a still from its header alone.
+    """(rows, cols) and space of an image; of stills and DICOM files from the header alone.
 
     Raises:
         NotFoundError: no such file.
@@ -97,6 +97,10 @@ def image_space(path: Path | str) -> tuple[tuple[int, int], Geometry]:
     file = _existing(path)
     if _suffix(file.name) in RASTER_SUFFIXES:
         return raster_space(file)
+    if is_dicom(file):
+        from breastlabel.imaging.dicom import dicom_space
+
+        return dicom_space(file)
     image = read_image(file)
     return image.shape, image.geometry
 
