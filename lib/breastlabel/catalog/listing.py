@@ -15,8 +15,17 @@ from breastlabel.catalog.models import FILE_MISSING
 from breastlabel.catalog.tables import images_table as images
 from breastlabel.catalog.tables import labels_table as labels
 from breastlabel.catalog.tables import leases_table as leases
+from breastlabel.imaging import Modality
 
-__all__ = ["ListedImage", "excluded_ids", "image_ids", "listed_images", "waiting_ids"]
+__all__ = [
+    "ListedImage",
+    "excluded_ids",
+    "ids_of",
+    "image_ids",
+    "listed_images",
+    "waiting_ids",
+    "waiting_modalities",
+]
 
 _CHUNK = 500
 
@@ -50,6 +59,18 @@ def waiting_ids(database: Database) -> list[str]:
 def excluded_ids(database: Database, reason: str) -> list[str]:
     """Ids of the images that are kept out for this reason, sorted."""
     return _ids(database, images.c.excluded == reason)
+
+
+def ids_of(database: Database, modality: Modality) -> set[str]:
+    """Ids of all images of a modality."""
+    return set(_ids(database, images.c.modality == modality.value))
+
+
+def waiting_modalities(database: Database) -> set[Modality]:
+    """The modalities of the images that may be offered to annotators."""
+    with database.read() as connection:
+        found = connection.scalars(select(images.c.modality).where(images.c.waiting == True).distinct())  # noqa: E712
+        return {Modality(value) for value in found}
 
 
 def listed_images(database: Database, *, limit: int | None) -> list[ListedImage]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["grey_pixels"]
 
 _Values = npt.NDArray[np.float64]
+_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,13 @@ def _looked_up(stored: npt.NDArray[Any], dataset: Dataset, curve: Callable[[_Val
         unsigned = stored.view(f"u{stored.dtype.itemsize}")
         patterns = np.arange(2 ** (8 * stored.dtype.itemsize))
         table = curve(_meant(patterns, dataset)).astype(np.float32)
-    return np.ascontiguousarray(table.take(unsigned))
+    pixels = np.empty(unsigned.shape, np.float32)
+    values, greys = unsigned.reshape(-1), pixels.reshape(-1)
+    for start in range(0, values.size, _AT_ONCE):
+        # NumPy turns indices into 64 bits; those of a whole film would leave the processor's cache.
+        part = slice(start, start + _AT_ONCE)
+        np.take(table, values[part], out=greys[part], mode="clip")
+    return pixels
 
 
 def _meant(patterns: npt.NDArray[np.int64], dataset: Dataset) -> _Values:

@@ -174,7 +174,7 @@ def write_mask(path: Path | str, mask: npt.NDArray[Any], *, geometry: Geometry) 
         raise InvalidLabelError(
             f"a label map (rows, cols) is required; got shape {mask.shape}; take one slice"
         )
-    _write(target, _label_array(mask, target.name), geometry, InvalidLabelError)
+    _write(target, _label_array(mask, target.name), geometry, InvalidLabelError, runs=True)
 
 
 def write_image(path: Path | str, pixels: npt.NDArray[Any], *, geometry: Geometry) -> None:
@@ -249,6 +249,8 @@ def _check_shape(array: npt.NDArray[Any], shape: tuple[int, int] | None, name: s
 
 
 def _label_array(array: npt.NDArray[Any], name: str) -> LabelArray:
+    if array.dtype == np.uint8 and (array.size == 0 or array.max() <= _LABEL_VALUES[-1]):
+        return np.ascontiguousarray(array)
     known = np.logical_or.reduce([array == value for value in _LABEL_VALUES])
     if not known.all():
         others = ", ".join(f"{float(value):g}" for value in np.unique(array[~known])[:3])
@@ -259,12 +261,19 @@ def _label_array(array: npt.NDArray[Any], name: str) -> LabelArray:
     return np.ascontiguousarray(array, dtype=np.uint8)
 
 
-def _write(target: Path, pixels: npt.NDArray[Any], geometry: Geometry, error: type[BreastLabelError]) -> None:
+def _write(
+    target: Path,
+    pixels: npt.NDArray[Any],
+    geometry: Geometry,
+    error: type[BreastLabelError],
+    *,
+    runs: bool = False,
+) -> None:
     suffix = _suffix(target.name)
     if suffix in NRRD_SUFFIXES:
-        data = nrrd_bytes(pixels, geometry)
+        data = nrrd_bytes(pixels, geometry, runs=runs)
     elif suffix in NIFTI_SUFFIXES:
-        data = nifti_bytes(pixels, geometry, compress=suffix == ".nii.gz")
+        data = nifti_bytes(pixels, geometry, compress=suffix == ".nii.gz", runs=runs)
     elif suffix == ".png":
         data = png_bytes(pixels)
     else:

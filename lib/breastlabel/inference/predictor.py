@@ -16,6 +16,7 @@ from breastlabel.inference.image_predictor import ImagePredictor
 from breastlabel.inference.loading import CheckpointLike, load
 from breastlabel.inference.passes import check_augmentations
 from breastlabel.inference.prediction import Prediction
+from breastlabel.inference.preparing import Prepare, prepare_now
 from breastlabel.inference.readout import Readout
 from breastlabel.inference.sequence_prediction import SequencePrediction
 from breastlabel.inference.sequence_predictor import SequencePredictor, alone
@@ -44,6 +45,7 @@ class Predictor:
         device: str | torch.device | None = None,
         superpixels: bool | None = None,
         tta: Sequence[str] | bool | None = None,
+        prepare: Prepare = prepare_now,
     ) -> None:
         """Args:
             checkpoint: loaded, or the folder to load it from.
@@ -51,6 +53,8 @@ class Predictor:
             superpixels: whether SLIC superpixels refine the mask; as the checkpoint says, if None.
             tta: names of flips averaged with the image itself, False for none; as the checkpoint says,
                 if None (or True).
+            prepare: how the checkpoint's preparation is applied to an image of a sequence; a server does it
+                once for an image that is asked for again.
 
         Raises:
             CheckpointError: the folder is no usable checkpoint.
@@ -65,7 +69,7 @@ class Predictor:
         self._network = self.checkpoint.network.to(self.device).eval()
         parts = (self.checkpoint, self.readout, self.views, self.device)
         self._answers: SequencePredictor | ImagePredictor = (
-            SequencePredictor(self._network, *parts)
+            SequencePredictor(self._network, *parts, prepare)
             if isinstance(self._network, SequenceNetwork)
             else ImagePredictor(self._network, *parts)
         )

@@ -17,6 +17,7 @@ from breastlabel.inference import uncertainty
 from breastlabel.inference.asked import Asked, require_analysable
 from breastlabel.inference.loading import CheckpointLike, lock_of
 from breastlabel.inference.prediction import Prediction
+from breastlabel.inference.preparing import Prepare, prepare_now
 from breastlabel.inference.readout import Readout, by_class
 from breastlabel.inference.sequence_passes import (
     sequence_dropout_passes,
@@ -42,12 +43,14 @@ class SequencePredictor:
         readout: Readout,
         views: Sequence[str],
         device: torch.device,
+        prepare: Prepare = prepare_now,
     ) -> None:
         self._network = network
         self._checkpoint = checkpoint
         self._readout = readout
         self._views = views
         self._device = device
+        self._prepared = prepare
         self._lock = lock_of(network)
 
     def __call__(
@@ -115,7 +118,7 @@ class SequencePredictor:
     def _prepare(self, images: Sequence[BreastImage]) -> list[Prepared]:
         for image in images:
             require_analysable(image)
-        return [self._checkpoint.preparation(image.pixels) for image in images]
+        return [self._prepared(self._checkpoint.preparation, image) for image in images]
 
     def _batch(self, prepared: Sequence[Prepared], contexts: FloatArray | None) -> SequenceBatch:
         n = len(prepared)

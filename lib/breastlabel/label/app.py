@@ -13,6 +13,7 @@ from monailabel.interfaces.app import MONAILabelApp
 
 import breastlabel
 from breastlabel.catalog import Catalog
+from breastlabel.catalog.listing import waiting_modalities
 from breastlabel.catalog.watch import FolderWatcher
 from breastlabel.errors import BreastLabelError, StudiesError
 from breastlabel.label.auto_scoring import AutoScoring
@@ -23,17 +24,18 @@ from breastlabel.label.corrections import CorrectionMeasures
 from breastlabel.label.datastore import ORIGINAL, StudiesDatastore
 from breastlabel.label.errors import BadRequestError, named
 from breastlabel.label.gate import InferenceGate
+from breastlabel.label.held_images import HeldImages
 from breastlabel.label.infers import OUTLINING, WITHOUT_OUTLINES, create_infers
 from breastlabel.label.jobs import BackgroundJobs
 from breastlabel.label.logs import configure_logging
 from breastlabel.label.next_sample import next_sample
 from breastlabel.label.options import Options
 from breastlabel.label.predictors import ChampionPredictors
-from breastlabel.label.proposals import keep_proposal
+from breastlabel.label.proposals import keep_proposal, painted
 from breastlabel.label.scoring import create_scoring_methods, scoring_job
 from breastlabel.label.segments import LABELS
 from breastlabel.label.strategies import DEFAULT_STRATEGY, create_strategies, lease_seconds
-from breastlabel.label.systems import selected_models
+from breastlabel.label.systems import MODELS, selected_models
 from breastlabel.label.tools import put_tools_on_path
 from breastlabel.label.train import Trainer
 from breastlabel.training.registry import ModelRegistry, site_folder
@@ -89,7 +91,8 @@ class BreastLabelApp(MONAILabelApp):
         self.scoring_jobs = BackgroundJobs(
             site_folder(folder) / "scoring-jobs", module="breastlabel.activelearning.worker", noun="scoring"
         )
-        self.predictors = ChampionPredictors(registry)
+        self.images = HeldImages()
+        self.predictors = ChampionPredictors(registry, prepare=self.images.prepare)
 
     def init_datastore(self) -> StudiesDatastore:
         """The folder with its catalog, which stays open until `close`.
@@ -102,7 +105,7 @@ class BreastLabelApp(MONAILabelApp):
 
     def init_infers(self) -> dict[str, Any]:
         """The chosen systems, and ``explain``."""
-        return create_infers(self._models, self.predictors, Breasts(self.catalog))
+        return create_infers(self._models, self.predictors, Breasts(self.catalog, self.images))
 
     def init_trainers(self) -> dict[str, Trainer]:
         """A trainer for each of the chosen systems."""
@@ -197,7 +200,7 @@ class BreastLabelApp(MONAILabelApp):
                 raise
             result |= {"label": image_id, "tag": tag}
         elif isinstance(self._infers[model], OUTLINING):
-            keep_proposal(self.catalog, image_id, file, model=model, params=params)
+            keep_proposal(self.catalog, image_id, file, model=model, params=params, label=painted(params))
         return result
 
     def infer_file(
@@ -257,8 +260,11 @@ class BreastLabelApp(MONAILabelApp):
         return task
 
     def _scoring_job(self, options: Any, methods: Sequence[str] | None = None) -> dict[str, Any]:
+        waiting = waiting_modalities(self.catalog.database)
+        # The first is scored with where a request names none.
+        models = sorted(self._models, key=lambda name: MODELS[name].modality not in waiting)
         studies = Path(self.studies).absolute()
-        return scoring_job(options, models=self._models, studies=studies, methods=methods)
+        return scoring_job(options, models=models, studies=studies, methods=methods)
 
     def trainers(self) -> list[str]:
         """Names of the trainers."""

@@ -25,7 +25,7 @@ from breastlabel.label.infer import (
 )
 from breastlabel.label.options import DEVICES, Options
 from breastlabel.label.predictors import ChampionPredictors
-from breastlabel.label.proposals import keep_proposal
+from breastlabel.label.proposals import keep_proposal, painted
 
 __all__ = ["BreastTask", "ClassTask", "OutlineTask", "RegionsTask"]
 
@@ -132,7 +132,14 @@ class OutlineTask(BreastTask):
             params = plain({**judged.params(image_id), "image_id": image_id})
             with result_file(suffix) as path:
                 write_mask(path, mask, geometry=image.geometry)
-                keep_proposal(self.breasts.catalog, image_id, path, model=self.model, params=params)
+                keep_proposal(
+                    self.breasts.catalog,
+                    image_id,
+                    path,
+                    model=self.model,
+                    params=params,
+                    label=painted(params),
+                )
                 path.unlink()
         return {"proposals": siblings}
 
@@ -155,7 +162,7 @@ class RegionsTask(ClassTask):
 
     def write(self, path: Path, judged: JudgedBreast, predictor: Predictor) -> Mapping[str, Any]:
         """The regions' mask, 1 in all of them; their contrasts with what is around, the highest first."""
-        prepared = predictor.checkpoint.preparation(judged.image.pixels)
+        prepared = self.breasts.images.prepare(predictor.checkpoint.preparation, judged.image)
         grown = grow_regions(prepared.image)
         restored = prepared.geometry.restore(grown.mask.astype(np.float32)[None])[0]
         mask: LabelArray = (restored >= 0.5).astype(np.uint8)

@@ -77,9 +77,9 @@ class Breasts:
         images: reads its images.
     """
 
-    def __init__(self, catalog: Catalog, images: HeldImages | None = None) -> None:
+    def __init__(self, catalog: Catalog, images: HeldImages) -> None:
         self.catalog = catalog
-        self.images = images or HeldImages()
+        self.images = images
 
     def judge(
         self, predictor: Predictor, file: Path, image_id: str | None = None, **asked: Any

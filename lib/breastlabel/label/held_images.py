@@ -1,18 +1,22 @@
-"""Images that were asked about lately, so that a second look at one does not read its file again."""
+"""Images that were asked about lately, so that a second look at one neither reads nor prepares it again."""
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from breastlabel.imaging import BreastImage, Modality, read_image
 from breastlabel.imaging.stamps import Stamp, stamp_of
+from breastlabel.transforms.prepared import Prepared
+from breastlabel.transforms.registry import Preparation
 
 __all__ = ["HELD_BYTES", "HeldImages"]
 
-#: A dozen mammograms of 4096 x 3328 pixels: both breasts of a patient with an older exam, and some.
+#: Eleven mammograms of 4096 x 3328 pixels: both breasts of a patient with an older exam, and some.
 HELD_BYTES = 640 * 2**20
 
 
@@ -22,23 +26,35 @@ class _Key(NamedTuple):
     modality: Modality
 
 
+@dataclass
+class _Held:
+    """An image, and what preparations (by their configuration) made of it."""
+
+    image: BreastImage
+    prepared: dict[str, Prepared] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        return self.image.pixels.nbytes + sum(p.image.nbytes for p in self.prepared.values())
+
+
 class HeldImages:
-    """Reads images, and holds those that were asked for last.
+    """Reads and prepares images, and holds those that were asked for last.
 
     A file that was changed since is read again. Threads may share one; two that ask for the same new file at
-    once both read it.
+    once both read it. What is handed out must not be changed: the arrays are read-only.
 
     Args:
-        limit: bytes of pixels that are held at most.
+        limit: bytes of pixels, read and prepared, that are held at most.
     """
 
     def __init__(self, *, limit: int = HELD_BYTES) -> None:
         self._limit = limit
         self._lock = threading.Lock()
-        self._images: OrderedDict[_Key, BreastImage] = OrderedDict()
+        self._held: OrderedDict[_Key, _Held] = OrderedDict()
 
     def read(self, path: Path, modality: Modality) -> BreastImage:
-        """The image of a file; its pixels must not be changed.
+        """The image of a file.
 
         Raises:
             InvalidImageError: as `read_image`; nothing is held of a file that cannot be read.
@@ -46,18 +62,38 @@ class HeldImages:
         # Stamped before it is read: a file that changes meanwhile is read again the next time.
         key = _Key(path, stamp_of(path), modality)
         with self._lock:
-            held = self._images.get(key)
+            held = self._held.get(key)
             if held is not None:
-                self._images.move_to_end(key)
-                return held
+                self._held.move_to_end(key)
+                return held.image
         image = read_image(path, modality=modality)
         image.pixels.flags.writeable = False
         with self._lock:
-            self._images[key] = image
-            self._drop()
+            self._held[key] = _Held(image)
+            self._shrink()
         return image
 
-    def _drop(self) -> None:
-        held = sum(image.pixels.nbytes for image in self._images.values())
-        while held > self._limit and self._images:
-            held -= self._images.popitem(last=False)[1].pixels.nbytes
+    def prepare(self, preparation: Preparation, image: BreastImage) -> Prepared:
+        """What a preparation makes of an image; it is held as long as the image is, if that is.
+
+        Raises:
+            InvalidImageError: as the preparation does.
+        """
+        name = json.dumps(preparation.config(), sort_keys=True)
+        with self._lock:
+            held = next((held for held in self._held.values() if held.image is image), None)
+            if held is not None and name in held.prepared:
+                return held.prepared[name]
+        prepared = preparation(image.pixels)
+        if held is not None:
+            prepared.image.flags.writeable = False
+            with self._lock:
+                held.prepared[name] = prepared
+                self._shrink()
+        return prepared
+
+    def _shrink(self) -> None:
+        """Let go of what was asked for longest ago, until the rest fits."""
+        total = sum(held.nbytes for held in self._held.values())
+        while total > self._limit and self._held:
+            total -= self._held.popitem(last=False)[1].nbytes

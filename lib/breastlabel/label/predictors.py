@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from breastlabel.inference import Predictor
+from breastlabel.inference.preparing import Prepare, prepare_now
 from breastlabel.training.checkpoint import Checkpoint, load_checkpoint, read_spec
 from breastlabel.training.registry import ModelRegistry
 
@@ -25,10 +26,15 @@ class ChampionPredictors:
 
     The alias is read at every request, so that a promotion or a rollback, by this server's training or by
     the command line, serves from the next request on. One checkpoint for each model and device is held.
+
+    Args:
+        registry: of the folder.
+        prepare: see `Predictor`.
     """
 
-    def __init__(self, registry: ModelRegistry) -> None:
+    def __init__(self, registry: ModelRegistry, *, prepare: Prepare = prepare_now) -> None:
         self.registry = registry
+        self._prepare = prepare
         self._lock = threading.Lock()
         self._loaded: dict[tuple[str, str | None], _Loaded] = {}
 
@@ -65,6 +71,6 @@ class ChampionPredictors:
                 self._loaded[model, device] = held
             if superpixels not in held.predictors:
                 held.predictors[superpixels] = Predictor(
-                    held.checkpoint, device=device, superpixels=superpixels
+                    held.checkpoint, device=device, superpixels=superpixels, prepare=self._prepare
                 )
             return held.predictors[superpixels]

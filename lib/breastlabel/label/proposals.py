@@ -11,9 +11,9 @@ from typing import Any
 from breastlabel.catalog import Catalog, LabelVersion
 from breastlabel.datasets import class_of_mask
 from breastlabel.errors import BreastLabelError
-from breastlabel.imaging import image_stem, read_mask
+from breastlabel.imaging import LesionClass, image_stem, read_mask
 
-__all__ = ["keep_proposal"]
+__all__ = ["keep_proposal", "painted"]
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,13 @@ _ORIGINAL = "original"
 
 
 def keep_proposal(
-    catalog: Catalog, image_id: str, file: Path, *, model: str, params: Mapping[str, Any]
+    catalog: Catalog,
+    image_id: str,
+    file: Path,
+    *,
+    model: str,
+    params: Mapping[str, Any],
+    label: str | None = None,
 ) -> LabelVersion | None:
     """Keep a mask that a model answered as the image's newest proposal.
 
@@ -32,6 +38,7 @@ def keep_proposal(
     Args:
         file: the answered label map, in the image's geometry.
         params: what the answer said, with ``checkpoint_version``.
+        label: the class that is painted, where it is known; else the file is read again.
 
     Returns:
         The version; None where nothing was kept.
@@ -41,13 +48,12 @@ def keep_proposal(
         version = params.get("checkpoint_version")
         if _is_open_already(catalog, image_id, data, version):
             return None
-        mask = read_mask(file)
         return catalog.labels.save(
             image_id,
             data,
             suffix=file.name[len(image_stem(file)) :],
             tag=_ORIGINAL,
-            label=class_of_mask(mask).label,
+            label=label or class_of_mask(read_mask(file)).label,
             model=model,
             model_version=None if version is None else str(version),
             info={"model": model, "params": dict(params)},
@@ -55,6 +61,15 @@ def keep_proposal(
     except (BreastLabelError, OSError) as error:
         logger.warning("a proposal could not be kept: %s", type(error).__name__)
         return None
+
+
+def painted(params: Mapping[str, Any]) -> str | None:
+    """The class that a task's answer says is painted in its mask; None where it does not say."""
+    findings = params.get("findings")
+    if findings is None:
+        return None
+    # A breast may be malignant of which this view shows nothing.
+    return str(params["predicted_class"]) if findings else LesionClass.NORMAL.label
 
 
 def _is_open_already(catalog: Catalog, image_id: str, data: bytes, version: Any) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from breastlabel.errors import InvalidImageError, InvalidLabelError
-from breastlabel.transforms.geometry import LEFT, ResizedGeometry
+from breastlabel.transforms.geometry import LEFT, ResizedGeometry, resize_into
 
 if TYPE_CHECKING:
     from breastlabel.imaging.image import FloatArray, LabelArray
@@ -86,12 +86,13 @@ class CroppedGeometry:
         Raises:
             InvalidImageError: `maps` is not (C, H, W) with (H, W) = `size`.
         """
-        content = self.resized.restore(maps)
+        content = self.resized.content(maps)
         top, left, height, width = self.box
         restored = np.zeros((len(maps), *self.source_shape), np.float32)
-        restored[:, top : top + height, left : left + width] = (
-            content[:, :, ::-1] if self.flipped else content
-        )
+        for channel, values in enumerate(content):
+            # Turned while it is small; a resize is the same in a mirror.
+            turned = values[:, ::-1] if self.flipped else values
+            resize_into(restored[channel, top : top + height, left : left + width], turned)
         return restored
 
     def _crop(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
