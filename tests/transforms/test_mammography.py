@@ -105,6 +105,19 @@ def test_equalisation_changes_tissue_and_nothing_else(option):
     assert not equalised.image[:4, 120:].any()
 
 
+def test_the_whole_image_is_prepared_as_it_lies_where_nothing_is_isolated():
+    pixels = mammogram(right=True)
+    prepared = MammographyPreparation(size=(40, 32), fit="stretch", percentiles=(0, 100), isolate=False)(
+        pixels
+    )
+    assert prepared.image.min() == 0
+    assert prepared.image.max() == 1
+    # Neither cut nor turned: the chest wall stays at the right.
+    assert prepared.image[:, 16:].mean() > prepared.image[:, :16].mean()
+    everything = np.ones(pixels.shape, np.uint8)
+    assert prepared.geometry.apply_mask(everything).all()
+
+
 def test_an_image_unlike_a_mammogram_is_refused_unless_asked_not_to():
     y, x = np.mgrid[:200, :200] / 200
     specimen = np.where((y - 0.5) ** 2 + (x - 0.5) ** 2 < 0.3**2, 900 + 100 * x, 10).astype(np.float32)

@@ -50,6 +50,8 @@ class MammographyPreparation:
         clahe_clip: highest bin of a tile's histogram, in multiples of its mean bin.
         clahe_tiles: tiles along each axis.
         check: whether an image unlike any mammogram is refused (`breast.looks_like_mammogram`).
+        isolate: whether the breast is cut out and turned; else the whole image is prepared as it lies, with
+            all that is in it (P4's "direct fusion"), and ``margin`` and ``pectoral`` mean nothing.
     """
 
     name: ClassVar[str] = "mammography"
@@ -64,6 +66,7 @@ class MammographyPreparation:
     clahe_clip: float = 2.0
     clahe_tiles: int = 8
     check: bool = True
+    isolate: bool = True
 
     def __post_init__(self) -> None:
         rows, cols = self.size
@@ -97,6 +100,11 @@ class MammographyPreparation:
                 f"a mammogram of one whole breast is required; {reason}; spot views, specimens and other "
                 "pictures are not analysable"
             )
+        if not self.isolate:
+            whole = CroppedGeometry(
+                region.source_shape, self.size, (0, 0, *region.source_shape), fit=self.fit
+            )
+            return Prepared(self._scaled(whole.apply(pixels), _inside(whole)), whole)
         geometry = CroppedGeometry(
             region.source_shape, self.size, region.box(self.margin), region.chest_wall_right, self.fit
         )
@@ -131,6 +139,14 @@ class MammographyPreparation:
         if config.get("name", cls.name) != cls.name:
             raise UnknownNameError("the preparation's name", config["name"], [cls.name])
         return cls(**arguments_from_config(cls, config))
+
+
+def _inside(geometry: CroppedGeometry) -> npt.NDArray[np.bool_]:
+    """Where the prepared image shows the source, and is no padding."""
+    top, left, height, width = geometry.resized.window
+    inside = np.zeros(geometry.size, bool)
+    inside[top : top + height, left : left + width] = True
+    return inside
 
 
 def _tissue_on(geometry: CroppedGeometry, region: BreastRegion) -> npt.NDArray[np.bool_]:
