@@ -39,7 +39,8 @@ def import_(
         str,
         typer.Argument(
             metavar="DATASET",
-            help="busi, bus-bra, bus-uclm, cbis-ddsm, cdd-cesm, mini-mias or folder.",
+            help="busi, bus-bra, bus-uclm, cbis-ddsm, cdd-cesm, cmmd, inbreast, mini-mias, rsna, vindr-mammo "
+            "or folder.",
             show_default=False,
         ),
     ],
