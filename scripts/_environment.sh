@@ -105,6 +105,14 @@ ensure_environment() {
         exec 9>&-
     fi
     export VIRTUAL_ENV="$venv" PATH="$venv/bin:$PATH"
+    keep_bytecode
+}
+
+# Where the shell forbids bytecode, every process would compile the libraries anew: ten seconds for a server.
+# Here it lies within the environment, and the source tree stays free of it.
+keep_bytecode() {
+    unset PYTHONDONTWRITEBYTECODE
+    export PYTHONPYCACHEPREFIX="$venv/.bytecode"
 }
 
 make_environment() {
