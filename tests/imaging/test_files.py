@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -478,3 +480,37 @@ def test_equal_content_gives_equal_files(tmp_path: Path, mask: np.ndarray) -> No
 def test_a_png_needs_whole_numbers(tmp_path: Path, grey: np.ndarray) -> None:
     with pytest.raises(InvalidImageError, match="PNG needs uint8 or uint16"):
         write_image(tmp_path / "a.png", grey / 2, geometry=Geometry())
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz"])
+def test_a_label_map_is_packed_as_runs_that_every_reader_unpacks(tmp_path: Path, suffix: str) -> None:
+    mask = np.zeros((300, 200), np.uint8)
+    mask[40:90, 50:120] = 2
+    write_mask(tmp_path / f"m{suffix}", mask, geometry=Geometry(spacing=(0.1, 0.2, 1.0)))
+    assert (tmp_path / f"m{suffix}").stat().st_size < 2000
+    read = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(tmp_path / f"m{suffix}")))
+    assert np.array_equal(read[0], mask)
+    first = (tmp_path / f"m{suffix}").read_bytes()
+    write_mask(tmp_path / f"m{suffix}", mask, geometry=Geometry(spacing=(0.1, 0.2, 1.0)))
+    assert (tmp_path / f"m{suffix}").read_bytes() == first, "nothing in it tells the time"
+
+
+def test_nifti_in_several_gzip_members_is_read_whole(tmp_path: Path) -> None:
+    pixels = np.arange(600, dtype=np.int16).reshape(20, 30)
+    write_image(tmp_path / "a.nii.gz", pixels, geometry=Geometry())
+    whole = gzip.decompress((tmp_path / "a.nii.gz").read_bytes())
+    members = [gzip.compress(whole[:100]), gzip.compress(whole[100:700]), gzip.compress(whole[700:])]
+    (tmp_path / "b.nii.gz").write_bytes(b"".join(members))
+    assert np.array_equal(read_image(tmp_path / "b.nii.gz").pixels, pixels)
+
+
+def test_nothing_behind_the_pixels_of_a_nifti_is_unpacked(tmp_path: Path) -> None:
+    pixels = np.arange(600, dtype=np.int16).reshape(20, 30)
+    write_image(tmp_path / "a.nii.gz", pixels, geometry=Geometry())
+    whole = gzip.decompress((tmp_path / "a.nii.gz").read_bytes())
+    (tmp_path / "b.nii.gz").write_bytes(gzip.compress(whole + bytes(50_000_000)))
+    tracemalloc.start()
+    assert np.array_equal(read_image(tmp_path / "b.nii.gz").pixels, pixels)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5_000_000

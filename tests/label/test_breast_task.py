@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import SimpleITK
 from fastapi.testclient import TestClient
+from PIL import Image
 from requests_toolbelt import MultipartDecoder
+from tests.mammogram_patient import EXAM, PATIENT, SHAPE, SYSTEMS, write_checkpoint, write_patient
 
 from breastlabel import champions
 from breastlabel.imaging import read_image, read_mask
+from breastlabel.label import held_images
 from breastlabel.label.app import BreastLabelApp
 from breastlabel.label.server import build_server
-
-from .mammograms import EXAM, PATIENT, SHAPE, SYSTEMS, write_checkpoint, write_patient
 
 RCC, RMLO, LCC, LMLO = EXAM
 PRIORS = (PATIENT + "prior-rcc", PATIENT + "prior-rmlo")
@@ -216,6 +217,29 @@ def test_options_cannot_name_another_image(client, ask):
     params, _ = ask("mammography", RCC, image_id=LCC)
     assert params["image_id"] == RCC
     assert RCC in roles(params)
+
+
+def test_a_second_look_reads_no_file(app, ask, monkeypatch):
+    first, _ = ask("mammography", RCC)
+    read = []
+    monkeypatch.setattr(held_images, "read_image", lambda path, **options: read.append(path))
+    again, _ = ask("mammography", RMLO)
+    assert read == []
+    assert again["breast"] == first["breast"]
+
+
+def test_a_batch_is_of_images_that_the_model_analyses(app, client, studies):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (12, 16), np.uint8)).save(studies / "us.png")
+    app.datastore().refresh()
+    asked = []
+    app._infers["mammography"] = lambda request: asked.append(request["image_id"]) or ("", {})
+    started = client.post("/batch/infer/mammography", json={})
+    assert started.json()["total"] == 8
+    app.batch.stop()
+    assert "us" not in asked
+    refused = client.post("/batch/infer/screening", json={})
+    assert refused.status_code == 400
+    assert "outlines lesions is required for a batch" in refused.json()["detail"]
 
 
 def test_a_model_without_a_checkpoint_says_how_to_train_it(client, tmp_path, monkeypatch):

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Body
 
+from breastlabel.catalog.listing import ids_of
 from breastlabel.errors import NotFoundError
 from breastlabel.label.datastore import ORIGINAL
-from breastlabel.label.errors import named
+from breastlabel.label.errors import BadRequestError, named
 from breastlabel.label.options import Options
 from breastlabel.label.routes.roles import ADMIN, USER
+from breastlabel.label.systems import MODELS
 
 if TYPE_CHECKING:
     from breastlabel.label.app import BreastLabelApp
@@ -51,6 +53,10 @@ def router(app: BreastLabelApp) -> APIRouter:
         params: Annotated[dict[str, Any] | None, Body()] = None,
     ) -> dict[str, Any]:
         named("model", model, {name: name for name in app.trainers()})
+        if not MODELS[model].outlines:
+            raise BadRequestError(
+                f"a model that outlines lesions is required for a batch of proposals; {model} does not"
+            )
         app.predictors.folder(model)
         options = app.checked_options(params or {}, image="", model=model)
         store = app.datastore()
@@ -59,6 +65,8 @@ def router(app: BreastLabelApp) -> APIRouter:
             Images.LABELED: store.get_labeled_images,
             Images.UNLABELED: store.get_unlabeled_images,
         }[images]()
+        fitting = ids_of(app.catalog.database, MODELS[model].modality)
+        chosen = [image for image in chosen if image in fitting]
         limit = Options(options).integer("max_batch_size", 0, low=0, high=10**9)
         tag = Options(options).text("label_tag", ORIGINAL)
 
