@@ -48,6 +48,13 @@ def test_a_table_that_is_no_text_is_refused(tmp_path):
         list(table_rows(tmp_path / "a.csv", ("file",)))
 
 
+def test_a_table_with_a_quote_that_never_ends_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_text('file,age\n"x' + "9" * 200_000)
+
+    with pytest.raises(StudiesError, match="check that every quote in it is closed"):
+        list(table_rows(tmp_path / "a.csv", ("file",)))
+
+
 def test_lines_that_disagree_leave_the_image_out_and_repeated_ones_count_once():
     rows = [{"id": "a", "x": "1"}, {"id": "a", "x": "1"}, {"id": "b", "x": "1"}, {"id": "b", "x": "2"}]
 

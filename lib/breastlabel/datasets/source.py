@@ -136,17 +136,22 @@ def read_table(path: Path, columns: Sequence[str], *, delimiter: str = ",") -> I
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
+        reader = csv.DictReader(text.splitlines(), delimiter=delimiter)
+        found = [(name or "").strip().lower() for name in reader.fieldnames or []]
+        rows = list(reader)
     except (OSError, UnicodeDecodeError) as error:
         raise StudiesError(f"a readable table {path.name} is required ({type(error).__name__})") from error
-    reader = csv.DictReader(text.splitlines(), delimiter=delimiter)
-    found = [(name or "").strip().lower() for name in reader.fieldnames or []]
+    except csv.Error as error:
+        raise StudiesError(
+            f"a readable table {path.name} is required; {error}; check that every quote in it is closed"
+        ) from error
     missing = [name for name in columns if name not in found]
     if missing:
         raise StudiesError(
             f"{path.name} must have the columns {', '.join(columns)}; it lacks {', '.join(missing)}; "
             "check the file and its separator"
         )
-    for row in reader:
+    for row in rows:
         yield {
             (k or "").strip().lower(): (v or "").strip() for k, v in row.items() if not isinstance(v, list)
         }
