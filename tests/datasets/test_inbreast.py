@@ -37,7 +37,7 @@ OUTLINES = {
     "20586986": [("Calcification", [(20, 20)]), ("Unnamed", [(30, 9)])],
     "50993670": [("Calcifications", SQUARE), ("Cluster", [(30, 20), (40, 20), (40, 30)])],
     "50994300": [("Assymetry", SQUARE), ("Pectoral Muscle", [(30, 0), (47, 0), (47, 20)])],
-    "22678622": [("Espiculated Region", SQUARE)],
+    "22678622": [("Espiculated Region", SQUARE), ("Calcifications", [(30, 20), (40, 20), (40, 30)])],
     "53582540": [("Pectoral Muscle", [(30, 0), (47, 0), (47, 20)])],
 }
 
@@ -109,7 +109,7 @@ def test_side_view_date_and_density_come_from_the_table(imported):
     assert imported[1]["50994300"].view_position is ViewPosition.FB
     assert "density" not in imported[1]["53582540"].metadata
     assert imported[1]["50994300"].metadata["type"] == "asymmetry"
-    assert imported[1]["22678622"].metadata["type"] == "mass"
+    assert imported[1]["22678622"].metadata["type"] == "calcification, mass"
 
 
 def test_the_class_is_told_by_birads(imported):
@@ -135,7 +135,11 @@ def test_outlines_are_filled_with_the_class_and_the_pectoral_muscle_is_not(impor
     expected = np.zeros_like(painted)
     expected[6:21, 5:16] = 1
     np.testing.assert_array_equal(painted, expected)
-    assert mask(studies, "22678622")[6:21, 5:16].min() == 2
+    malignant = mask(studies, "22678622")
+    assert set(np.unique(malignant)) == {0, 2}
+    # An outline around several calcifications is a cluster, whatever else the image shows.
+    assert malignant[6:21, 5:16].all()
+    assert malignant[20, 30:41].all()
 
 
 def test_single_calcifications_beside_a_malignant_lesion_are_benign_discs(imported, studies):

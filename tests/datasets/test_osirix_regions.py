@@ -30,7 +30,7 @@ def test_names_and_points_are_read_and_regions_without_points_left_out(tmp_path)
 
 
 @pytest.mark.parametrize(
-    "point", ["(1, 2, 3)", "__import__('os')", "(nan, 1)", "(1e999, 1)", "", "(9999999, 1)"]
+    "point", ["(1, 2, 3)", "__import__('os')", "(nan, 1)", "(1e9, 1)", "", "(9999999, 1)"]
 )
 def test_what_is_no_point_is_refused(tmp_path, point):
     with pytest.raises(
@@ -48,6 +48,7 @@ def test_what_is_no_point_is_refused(tmp_path, point):
         b"<plist><array/></plist>",
         b"<plist><dict><key>Images</key><string>x</string></dict></plist>",
         b"<plist><dict><key>Images</key><array><dict/></array></dict></plist>",
+        b'<?xml version="1.0" encoding="UTF48"?><plist/>',
         b"<plist><date>yesterday</date></plist>",
         b'<!DOCTYPE p [<!ENTITY a "x"><!ENTITY b "&a;&a;">]><plist><string>&b;</string></plist>',
     ],

@@ -45,14 +45,14 @@ _CLASSES = {
     5: LesionClass.MALIGNANT,
     6: LesionClass.MALIGNANT,
 }
-#: In the order of trust; the names are as typed, with several spellings.
+#: The names are as the readers typed them, with several spellings.
 _TYPES = (
     (re.compile("calcif|cluster"), "calcification"),
-    (re.compile("mass|spiculated|espiculated"), "mass"),
+    (re.compile("mass|spiculated"), "mass"),
     (re.compile("distortion"), "architectural distortion"),
     (re.compile("as+[iy]m+etry"), "asymmetry"),
 )
-_SINGLE = re.compile("calcifications?|point ?[0-9]*|unnamed|")
+_POINT = re.compile("calcifications|point ?[0-9]*|unnamed|")
 #: Of a calcification that is marked by a point, in pixels: 0.28 mm at the 0.07 mm of these images.
 _RADIUS = 4
 #: How far beyond the image, in pixels, an outline may reach; further, it is of an image of another size.
@@ -230,9 +230,9 @@ def _painter(label: LesionClass | None, regions: Sequence[OsirixRegion] | None) 
 
 
 def _is_single(region: OsirixRegion) -> bool:
-    """Whether it is one calcification among others; a nameless point is one, a nameless outline is not."""
+    """Whether it is one calcification; a nameless point is one, an outline of several is a cluster."""
     name = region.name.lower()
-    return bool(_SINGLE.fullmatch(name)) and (name.startswith("calcification") or len(region.points) <= 2)
+    return name == "calcification" or (len(region.points) <= 2 and bool(_POINT.fullmatch(name)))
 
 
 def _metadata(

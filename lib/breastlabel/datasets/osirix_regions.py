@@ -22,9 +22,9 @@ from breastlabel.errors import InvalidLabelError
 
 __all__ = ["OsirixRegion", "paint_osirix_region", "read_osirix_regions"]
 
-#: The largest of INbreast's is below a tenth of it.
+#: An image has tens of outlines of hundreds of points at most: far less text than this.
 _MAX_BYTES = 50_000_000
-_NUMBER = r"-?\d{1,6}(?:\.\d{1,20})?(?:e-?\d{1,2})?"
+_NUMBER = r"-?\d{1,6}(?:\.\d{1,20})?(?:e-\d{1,2})?"
 _POINT = re.compile(rf"\(\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\)", re.IGNORECASE)
 #: What plistlib and its parser raise over damaged files; entities are refused by plistlib itself.
 _UNREADABLE = (
@@ -32,8 +32,7 @@ _UNREADABLE = (
     ValueError,
     ExpatError,
     AttributeError,
-    KeyError,
-    IndexError,
+    LookupError,
     TypeError,
     OverflowError,
 )

@@ -24,9 +24,8 @@ _UNREADABLE = (
     zlib.error,
     RuntimeError,
     ElementTree.ParseError,
-    KeyError,
+    LookupError,
     ValueError,
-    IndexError,
 )
 
 
