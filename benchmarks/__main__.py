@@ -11,13 +11,14 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import catalog, crash, decoding, memory, scoring, start_up, training_step
+from benchmarks import catalog, crash, decoding, memory, request, scoring, start_up, training_step
 from benchmarks.results import Row, print_rows, to_json
 
 _PARTS: dict[str, Callable[[int], list[Row]]] = {
     "catalog": lambda images: catalog.rows(images=images),
     "crash": lambda images: crash.rows(),
     "decoding": lambda images: decoding.rows(),
+    "request": lambda images: request.rows(),
     "scoring": lambda images: scoring.rows(),
     "memory": lambda images: memory.rows(images=images),
     "training-step": lambda images: training_step.rows(),
