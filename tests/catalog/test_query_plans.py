@@ -1,12 +1,14 @@
 """What annotators wait for costs the same with many images as with few: every row is found by an index."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import event
 
 from breastlabel.catalog import ByScore, Catalog, First, RandomOrder, Revisit
 from breastlabel.catalog.unreadable import offer_changed_again
+from breastlabel.imaging import Modality
 
 BALD = ByScore("bald", "ultrasound", "1")
 REVISIT = Revisit("ultrasound", "1")
@@ -59,6 +61,9 @@ ACTS = {
     "first": lambda c: c.leases.acquire("ben", First(), strategy="s", author="ben"),
     "random": lambda c: c.leases.acquire("ben", RandomOrder(), strategy="s", author="ben"),
     "by score": lambda c: c.leases.acquire("ben", BALD, strategy="s", author="ben"),
+    "by score, of a modality": lambda c: c.leases.acquire(
+        "ben", replace(BALD, modality=Modality.US), strategy="s", author="ben"
+    ),
     "revisit": lambda c: c.leases.acquire("ben", REVISIT, strategy="s", author="ben"),
     "revisit ones own": lambda c: c.leases.acquire("anna", REVISIT, strategy="s", author="anna"),
     "save": lambda c: c.labels.save("i7", b"x", author="ben", client_id="ben"),

@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from breastlabel.activelearning.method_scores import METHODS
+from breastlabel.imaging import Modality
 from breastlabel.label.app import BreastLabelApp
 from breastlabel.label.auto_scoring import AutoScoring
 from breastlabel.label.errors import BadRequestError, RunningError
@@ -117,7 +118,7 @@ def test_unknown_names_and_wrong_options_are_refused(client: TestClient, jobs: F
     unknown = client.post("/scoring/luck")
     assert unknown.status_code == 404
     assert "scoring method must be one of" in unknown.json()["detail"]
-    assert client.post("/scoring/bald", json={"model": "mammography"}).status_code == 400
+    assert client.post("/scoring/bald", json={"model": "ct"}).status_code == 400
     assert client.post("/scoring/bald", json={"passes": "many"}).status_code == 400
     assert jobs.asked == []
 
@@ -197,3 +198,13 @@ def test_the_thread_looks_and_ends(app: BreastLabelApp, jobs: FakeJobs) -> None:
         scoring._over.wait(0.01)
     scoring.close()
     assert jobs.asked == [{"model": "ultrasound"}]
+
+
+def test_without_a_name_the_first_model_that_fits_an_image_scores(
+    client: TestClient, app: BreastLabelApp, jobs: FakeJobs
+) -> None:
+    for image in "abc":
+        app.catalog.update_image(image, modality=Modality.MG)
+    client.post("/scoring/")
+    client.post("/scoring/", json={"model": "ultrasound"})
+    assert [job["model"] for job in jobs.asked] == ["mammography", "ultrasound"]

@@ -11,7 +11,7 @@ import pytest
 from breastlabel.activelearning import ACQUISITIONS
 from breastlabel.catalog import Catalog
 from breastlabel.errors import UnknownNameError
-from breastlabel.imaging import Geometry, write_mask
+from breastlabel.imaging import Geometry, Modality, write_mask
 from breastlabel.label.datastore import StudiesDatastore
 from breastlabel.label.errors import BadRequestError
 from breastlabel.label.strategies import (
@@ -105,6 +105,7 @@ def test_where_nothing_is_scored_the_answer_says_so(store: StudiesDatastore) -> 
 
 
 def test_a_request_may_name_the_model(store: StudiesDatastore) -> None:
+    store.catalog.update_image("c", modality=Modality.MG)
     store.catalog.scores.write("entropy", "ultrasound", "v2", {"b": 0.9})
     store.catalog.scores.write("entropy", "mammography", "v1", {"c": 0.9})
     assert ask(store, "entropy", model="mammography")["id"] == "c"
@@ -137,3 +138,47 @@ def test_nothing_is_offered_where_nothing_waits(tmp_path: Path) -> None:
     with Catalog.open(tmp_path / "empty", create=True) as catalog:
         for strategy in ("first", "random", "entropy", "revisit"):
             assert ask(StudiesDatastore(catalog), strategy) == {}
+
+
+@pytest.fixture
+def mixed(store: StudiesDatastore) -> StudiesDatastore:
+    """b is a mammogram, a and c are ultrasound."""
+    store.catalog.update_image("b", modality=Modality.MG)
+    return store
+
+
+@pytest.mark.parametrize("strategy", ["first", "random", "entropy"])
+def test_a_model_is_offered_images_of_its_modality_only(mixed: StudiesDatastore, strategy: str) -> None:
+    assert ask(mixed, strategy, model="mammography")["id"] == "b"
+    assert ask(mixed, strategy, "another", model="mammography") == {}
+    offered = {ask(mixed, strategy, f"client-{i}", model="ultrasound").get("id") for i in range(3)}
+    assert offered == {"a", "c", None}
+
+
+def test_without_a_model_every_image_is_offered(mixed: StudiesDatastore) -> None:
+    assert {ask(mixed, "first", f"client-{i}")["id"] for i in range(3)} == {"a", "b", "c"}
+
+
+def test_what_one_model_scored_is_no_order_for_another(mixed: StudiesDatastore) -> None:
+    mixed.catalog.scores.write("entropy", "ultrasound", "v2", {"a": 0.1, "c": 0.9})
+    assert ask(mixed, "entropy", "one", model="ultrasound")["id"] == "c"
+    mammogram = ask(mixed, "entropy", "two", model="mammography")
+    assert (mammogram["id"], mammogram["scored"]) == ("b", False)
+
+
+def test_scores_of_another_modalitys_image_count_for_nothing(mixed: StudiesDatastore) -> None:
+    """As of an image whose modality was corrected after it was scored."""
+    mixed.catalog.scores.write("entropy", "mammography", "v1", {"a": 0.9, "b": 0.1})
+    assert ask(mixed, "entropy", model="mammography")["id"] == "b"
+
+
+def test_labelled_images_are_revisited_by_modality(mixed: StudiesDatastore, tmp_path: Path) -> None:
+    for image in "abc":
+        label(mixed, image, tmp_path)
+    assert ask(mixed, "revisit", model="mammography")["id"] == "b"
+
+
+@pytest.mark.parametrize("strategy", ["first", "revisit"])
+def test_a_model_that_is_not_served_is_an_error(store: StudiesDatastore, strategy: str) -> None:
+    with pytest.raises(UnknownNameError, match="model must be one of mammography, ultrasound; got 'ct'"):
+        ask(store, strategy, model="ct")

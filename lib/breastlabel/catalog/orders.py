@@ -14,18 +14,27 @@ from breastlabel.catalog.tables import images_table as images
 from breastlabel.catalog.tables import leases_table as leases
 from breastlabel.catalog.tables import score_runs_table as runs
 from breastlabel.catalog.tables import scores_table as scores
+from breastlabel.imaging import Modality
 
 __all__ = ["ByScore", "First", "Order", "RandomOrder", "Revisit"]
 
 
 @dataclass(frozen=True)
 class First:
-    """Waiting images by their id."""
+    """Waiting images by their id.
+
+    Attributes:
+        modality: only images of it, here and in the other orders; None offers all.
+    """
+
+    modality: Modality | None = None
 
 
 @dataclass(frozen=True)
 class RandomOrder:
     """Waiting images by a number drawn for each of them once: chance, without repetition."""
+
+    modality: Modality | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,7 @@ class ByScore:
     method: str
     model: str
     model_version: str
+    modality: Modality | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,7 @@ class Revisit:
     model: str | None = None
     model_version: str | None = None
     method: str = REVISIT
+    modality: Modality | None = None
 
 
 Order = First | RandomOrder | ByScore | Revisit
@@ -91,8 +102,10 @@ def own_oldest(order: Order, asking: Asking) -> Select[Any]:
 def pool(order: Order) -> ColumnElement[bool]:
     """Which images an order may offer at all."""
     if isinstance(order, Revisit):
-        return and_(images.c.labelled_at.is_not(None), images.c.excluded.is_(None))
-    return images.c.waiting == True  # noqa: E712
+        offered = and_(images.c.labelled_at.is_not(None), images.c.excluded.is_(None))
+    else:
+        offered = images.c.waiting == True  # noqa: E712
+    return offered if order.modality is None else and_(offered, images.c.modality == order.modality.value)
 
 
 def _stages(connection: Connection, order: Order, asking: Asking) -> Iterator[Select[Any]]:
@@ -107,7 +120,12 @@ def _stages(connection: Connection, order: Order, asking: Asking) -> Iterator[Se
             if run is None:
                 yield free.order_by(images.c.random_key)
                 return
-            yield _best(run, asking, waiting=True)
+            best = _best(run, asking, waiting=True)
+            if order.modality is not None:
+                # No join: one would let the database begin with the images, and sort.
+                found = select(images.c.modality).where(images.c.image_id == scores.c.image_id)
+                best = best.where(found.scalar_subquery() == order.modality.value)
+            yield best
             yield free.where(_unscored(run)).order_by(images.c.random_key)
         case Revisit():
             run = _run_id(connection, order.method, order.model, order.model_version)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from monailabel.interfaces.datastore import Datastore
@@ -24,6 +25,7 @@ from breastlabel.catalog.scores import REVISIT
 from breastlabel.errors import UnknownNameError
 from breastlabel.label.caller import caller
 from breastlabel.label.options import Options
+from breastlabel.training.presets import MODALITIES
 
 __all__ = [
     "DEFAULT_STRATEGY",
@@ -48,29 +50,50 @@ class LeasingStrategy(Strategy):
         name: as clients ask for it.
         description: one line for people.
         order: which image comes first.
+        models: the served ones; where a request names one, only images of its modality are offered.
         seconds: how long the image is kept for the client; saving its label ends that early.
     """
 
-    def __init__(self, name: str, description: str, order: Order, *, seconds: float = LEASE_SECONDS) -> None:
+    def __init__(
+        self,
+        name: str,
+        description: str,
+        order: Order,
+        *,
+        models: Sequence[str],
+        seconds: float = LEASE_SECONDS,
+    ) -> None:
         super().__init__(description)
         self.name = name
         self._order = order
+        self._models = list(models)
         self._seconds = seconds
 
     def __call__(self, request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any] | None:
-        """``id``, ``strategy`` and ``lease``; None where no image waits, or others hold all that do."""
+        """``id``, ``strategy`` and ``lease``; None where no image waits, or others hold all that do.
+
+        Raises:
+            UnknownNameError: the request names a model that is not served.
+        """
         lease = self._acquire(request, datastore.catalog, self._order)
         return None if lease is None else self._answer(lease)
 
     def _acquire(self, request: Mapping[str, Any], catalog: Catalog, order: Order) -> Lease | None:
-        who = caller()
+        who, model = caller(), self._asked(request)
         return catalog.leases.acquire(
             who.client_id(request),
-            order,
+            order if model is None else replace(order, modality=MODALITIES[model]),
             strategy=self.name,
             seconds=self._seconds,
             author=who.author(request),
         )
+
+    def _asked(self, request: Mapping[str, Any]) -> str | None:
+        """The model that a request names."""
+        model = Options(request).text("model")
+        if model is not None and model not in self._models:
+            raise UnknownNameError("model", model, self._models)
+        return model
 
     def _answer(self, lease: Lease) -> dict[str, Any]:
         return {
@@ -109,9 +132,8 @@ class ScoredStrategy(LeasingStrategy):
         version: Callable[[str], str | None],
         seconds: float = LEASE_SECONDS,
     ) -> None:
-        super().__init__(name, description, order, seconds=seconds)
+        super().__init__(name, description, order, models=models, seconds=seconds)
         self._by = by
-        self._models = list(models)
         self._version = version
 
     def __call__(self, request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any] | None:
@@ -134,9 +156,7 @@ class ScoredStrategy(LeasingStrategy):
         }
 
     def _run(self, request: Mapping[str, Any], catalog: Catalog) -> ScoreRun | None:
-        asked = Options(request).text("model")
-        if asked is not None and asked not in self._models:
-            raise UnknownNameError("model", asked, self._models)
+        asked = self._asked(request)
         runs = [run for run in catalog.scores.runs() if run.method == self.name]
         for model in [asked] if asked else self._models:
             own = [run for run in runs if run.model == model]
@@ -181,9 +201,11 @@ def create_strategies(
         )
 
     strategies: dict[str, Strategy] = {
-        "first": LeasingStrategy("first", "The waiting image whose id comes first", First(), seconds=seconds),
+        "first": LeasingStrategy(
+            "first", "The waiting image whose id comes first", First(), models=models, seconds=seconds
+        ),
         "random": LeasingStrategy(
-            "random", "Any waiting image, with equal chances", RandomOrder(), seconds=seconds
+            "random", "Any waiting image, with equal chances", RandomOrder(), models=models, seconds=seconds
         ),
         REVISIT: scored(
             REVISIT,
