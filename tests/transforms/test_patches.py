@@ -64,3 +64,16 @@ def test_bad_input_is_refused():
         cut(image, np.full_like(mask, 3))
     with pytest.raises(InvalidLabelError, match=r"got \(96, 95\)"):
         cut(image, mask[:, :-1])
+
+
+def test_an_offset_takes_lesions_out_of_the_middle_but_not_out_of_the_patch():
+    image, mask = np.ones((200, 200), np.float32), np.zeros((200, 200), np.uint8)
+    mask[98:103, 98:103] = 1
+    places = {}
+    for offset in (0.0, 0.4):
+        cut = cut_patches(
+            image, mask, size=40, each=60, beside=0, offset=offset, rng=np.random.default_rng(0)
+        )
+        places[offset] = 100 - cut.corners - 20
+    assert np.abs(places[0.0]).max() <= 3
+    assert 10 < np.abs(places[0.4]).max() < 20

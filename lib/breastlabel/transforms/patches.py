@@ -37,6 +37,7 @@ def cut_patches(
     size: int,
     each: int = 10,
     beside: int = 10,
+    offset: float = 0.0,
     rng: np.random.Generator,
 ) -> Patches:
     """Patches of the lesions and of the tissue beside them (Shen et al., Scientific Reports 9 (2019) 12495).
@@ -50,6 +51,8 @@ def cut_patches(
         size: rows and columns of a patch.
         each: patches of each lesion.
         beside: patches of normal tissue of each image; fewer where lesions leave no room.
+        offset: how far a lesion's patch may be moved off it either way, as a share of the size, below 0.5.
+            With none a network can learn that lesions are in the middle.
 
     Raises:
         InvalidImageError: the image is smaller than a patch.
@@ -71,7 +74,12 @@ def cut_patches(
         marks, count = ndimage.label(mask == kind)
         for lesion in range(1, count + 1):
             pixels = np.argwhere(marks == lesion)
-            corners += [_corner(c, size, image.shape) for c in rng.choice(pixels, size=each)]
+            centres = rng.choice(pixels, size=each)
+            if offset:
+                centres = centres + np.rint(rng.uniform(-offset, offset, centres.shape) * size).astype(
+                    np.int64
+                )
+            corners += [_corner(c, size, image.shape) for c in centres]
             classes += [kind] * each
     tissue = np.argwhere((image > 0) & (mask == 0))
     for _ in range(beside if len(tissue) else 0):
