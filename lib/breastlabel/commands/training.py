@@ -59,8 +59,9 @@ def train(
     """Train on the labelled images of a studies folder.
 
     Learns from the train split and chooses on the val split; the test split is not touched. Systems for
-    mammography learn from breasts: the views of one exam and their priors are one case. A run that was
-    stopped goes on when started again with the same --output. To serve the result:
+    mammography learn from breasts: the views of one exam and their priors are one case; with
+    --preset default, all but fusionview learn from pieces of the images first. A run that was stopped goes on
+    when started again with the same --output. To serve the result:
     breastlabel models promote MODEL DIR --studies DIR.
 
     Example: breastlabel train ultrasound --studies ~/studies --output out/checkpoint
@@ -79,7 +80,8 @@ def train(
         def on_epoch(figures: dict[str, float]) -> None:
             # Where the bars are not shown, one line an epoch is.
             if not as_json and not sys.stderr.isatty():
-                note(", ".join(f"{name} {figures[name]:.4g}" for name in _SHOWN if name in figures))
+                said = ", ".join(f"{name} {figures[name]:.4g}" for name in _SHOWN if name in figures)
+                note(f"on pieces: {said}" if figures.get("on_pieces") else said)
 
         run(
             model,

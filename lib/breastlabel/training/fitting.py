@@ -28,7 +28,7 @@ Finish = Callable[[FitResult], tuple[HybridNetwork, Mapping[str, Any]]]
 
 _OURS = {
     "model.json", "model.safetensors", "MODEL_CARD.md", "history.json", "curves.png", "state",
-    "folds", "held-out.json", "learned-labels.json",
+    "state-pieces", "folds", "held-out.json", "learned-labels.json",
 }  # fmt: skip
 
 

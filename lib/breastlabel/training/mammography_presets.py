@@ -2,6 +2,9 @@
 
 ``paper`` is what the paper prints, with the network's own defaults; where a paper prints no number, ours
 stands and the comment says so. ``default`` is sized for a few CPU cores. ``tiny`` is for tests.
+
+Where one image shows a lesion as a few pixels of thousands, training begins with pieces (`PieceStage`). P4
+joins two whole views before anything else, of which a piece has none.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import dataclasses
 from typing import Any
 
 from breastlabel.training.preset import TINY, TINY_FINE_TUNING, Preset
-from breastlabel.training.settings import FineTuning, TrainingSettings
+from breastlabel.training.settings import FineTuning, PieceStage, TrainingSettings
 
 __all__ = ["CAD", "FUSIONVIEW", "MAMMOGRAPHY", "SCREENING"]
 
@@ -41,6 +44,7 @@ _CLASSES = dataclasses.replace(_BREASTS, monitor="loss")
 _FINE_TUNING_CLASSES = dataclasses.replace(
     _FINE_TUNING, settings=dataclasses.replace(_FINE_TUNING.settings, monitor="loss")
 )
+_PIECES = PieceStage()
 _TINY = dataclasses.replace(TINY, batch_size=4, learning_rate=5e-3)
 _TINY_FINE_TUNING = FineTuning(
     settings=dataclasses.replace(TINY_FINE_TUNING, batch_size=4), augmentation=None
@@ -96,6 +100,7 @@ MAMMOGRAPHY: dict[str, Preset] = {
         settings=_BREASTS,
         augmentation="mammography",
         fine_tuning=_FINE_TUNING,
+        pieces=_PIECES,
     ),
     "tiny": _tiny(
         {
@@ -133,6 +138,7 @@ CAD: dict[str, Preset] = {
         settings=dataclasses.replace(_CLASSES, batch_size=16, drop_views=0.0),
         augmentation="mammography",
         fine_tuning=_FINE_TUNING_CLASSES,
+        pieces=_PIECES,
     ),
     "tiny": _tiny(
         {
@@ -149,13 +155,16 @@ CAD: dict[str, Preset] = {
 
 SCREENING: dict[str, Preset] = {
     # P3: 512 pixels (and 256), ResNet-50 beside a CNN, an RNN over the images; batch, rate and epochs are not
-    # printed. A breast may have eight images, which is what goes through the network at a time.
+    # printed. A breast may have eight images, which is what goes through the network at a time. It starts
+    # from a patch classifier: `begin_with_pieces` says what stands for it here. Shen et al. (Scientific
+    # Reports 2019) cut 224 pixels of 1152, which is 96 of 512.
     "paper": Preset(
         network={"name": "screening", "checkpointing": True},
         preparation=_prepared(512, 512, fit="stretch"),
         settings=TrainingSettings(epochs=50, batch_size=8, max_images=8, drop_views=0.1, learning_rate=1e-4),
         augmentation="mammography",
         fine_tuning=_FINE_TUNING_CLASSES,
+        pieces=_PIECES,
     ),
     "default": Preset(
         network={
@@ -171,6 +180,7 @@ SCREENING: dict[str, Preset] = {
         settings=_CLASSES,
         augmentation="mammography",
         fine_tuning=_FINE_TUNING_CLASSES,
+        pieces=_PIECES,
     ),
     "tiny": _tiny(
         {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from breastlabel.training.settings import FineTuning, TrainingSettings
+from breastlabel.training.settings import FineTuning, PieceStage, TrainingSettings
 
 __all__ = ["FINE_TUNING", "TINY", "TINY_FINE_TUNING", "Preset"]
 
@@ -49,6 +49,7 @@ class Preset:
         augmentation: of training from random weights: a name in `AUGMENTATIONS`, or None.
         inference: defaults of inference written into the checkpoint.
         fine_tuning: the recipe when training starts from a checkpoint.
+        pieces: what training from random weights begins with, before whole images; None for these alone.
     """
 
     network: Mapping[str, Any]
@@ -57,3 +58,16 @@ class Preset:
     augmentation: str | None
     inference: Mapping[str, Any] = field(default_factory=dict)
     fine_tuning: FineTuning = FINE_TUNING
+    pieces: PieceStage | None = None
+
+    def epochs(self, epochs: int | None = None, *, fine_tuning: bool = False) -> tuple[int, int]:
+        """Over pieces, and over images: at most so many.
+
+        Args:
+            epochs: what was asked for of the images; None for the preset's own number.
+            fine_tuning: whether training starts from a checkpoint, and so without pieces.
+        """
+        own = (self.fine_tuning if fine_tuning else self.settings).epochs
+        images = own if epochs is None else epochs
+        pieces = 0 if fine_tuning or self.pieces is None else self.pieces.epochs_of(images)
+        return pieces, images

@@ -108,7 +108,8 @@ class ModelRegistry:
             if not (folder / version).is_dir():
                 partial = folder / f"{version}.{os.getpid()}.partial"
                 shutil.rmtree(partial, ignore_errors=True)
-                shutil.copytree(checkpoint, partial, ignore=shutil.ignore_patterns("state", "*.partial"))
+                unfinished = shutil.ignore_patterns("state", "state-pieces", "*.partial")
+                shutil.copytree(checkpoint, partial, ignore=unfinished)
                 # A champion's alias is synced when it is set; its weights must not come later.
                 sync_files(partial)
                 os.replace(partial, folder / version)

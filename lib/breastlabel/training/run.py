@@ -17,11 +17,12 @@ from breastlabel.training.checkpoint import Checkpoint, load_checkpoint
 from breastlabel.training.fine_tuning import fine_tune
 from breastlabel.training.fitting import fit_checkpoint
 from breastlabel.training.learned_labels import label_keys, write_learned_labels
+from breastlabel.training.piece_stage import Begun, begin_with_pieces
 from breastlabel.training.precision import best_device
 from breastlabel.training.preparing import prepare_split
 from breastlabel.training.presets import preset as preset_of
 from breastlabel.training.tracking import tracked_run
-from breastlabel.training.trainer import EpochCallback
+from breastlabel.training.trainer import EpochCallback, StepCallback
 from breastlabel.transforms import preparation_from_config
 
 __all__ = ["fit_checkpoint", "prepare_split", "train"]
@@ -50,15 +51,20 @@ def train(
     the test split is not touched. A training that was killed goes on when it is started again with the
     same output folder.
 
+    A preset may have pieces of the images learned from first (`begin_with_pieces`), where training starts
+    from random weights.
+
     Args:
         model: ``ultrasound``, ``mammography``, ``cad``, ``screening`` or ``fusionview``.
         output: the checkpoint's folder: new, empty, or a checkpoint to replace.
         preset: ``default``, ``paper`` or ``tiny``.
+        epochs: over the images, at most; over pieces of them before no more than these.
         start_from: a checkpoint to fine-tune (`fine_tune`); its network and preparation are kept.
-        time_limit: seconds.
+        time_limit: seconds, of both together.
         tracking: folder of MLflow's local store; None does not track.
         progress: called with (what, done, of how many).
-        on_epoch: called with each epoch's figures.
+        on_epoch: called with each epoch's figures. Epochs over pieces count too, and those over images are
+            numbered on from the most that pieces may take; ``on_pieces`` is 1 in the former's figures.
 
     Returns:
         ``output``.
@@ -92,23 +98,38 @@ def train(
         )
     val_arrays = prepare("val")
     keys = label_keys(train_arrays, _secret(studies))
-
-    def on_step(done: int, total: int) -> None:
-        if progress is not None:
-            progress("training", done, total)
+    epochs_of_pieces, _ = chosen.epochs(settings.epochs, fine_tuning=start is not None)
 
     parameters = {"model": model, "preset": preset, "device": str(best_device(device)), **settings.config()}
+    if epochs_of_pieces and chosen.pieces is not None:
+        parameters |= {f"pieces_{name}": value for name, value in chosen.pieces.config().items()}
     with tracked_run(tracking, experiment=model, name=output.name, parameters=parameters) as track:
+        callbacks = (track, *on_epoch)
         common: dict[str, Any] = {
             "output": output,
             "device": device,
-            "on_epoch": (track, *on_epoch),
-            "on_step": (on_step,),
+            "on_epoch": [_numbered(each, after=epochs_of_pieces) for each in callbacks],
+            "on_step": _steps("training", progress),
         }
         if start is not None:
             recipe = dataclasses.replace(chosen.fine_tuning, settings=settings)
             return fine_tune(
                 start, train_arrays, val_arrays, recipe=recipe, keys=keys, progress=progress, **common
+            )
+        begun = Begun(settings)
+        if chosen.pieces is not None:
+            begun = begin_with_pieces(
+                network,
+                train_arrays,
+                val_arrays,
+                stage=chosen.pieces,
+                settings=settings,
+                preparation=preparation,
+                output=output,
+                augmentation=create_augmentation(chosen.augmentation),
+                device=device,
+                on_epoch=[_numbered(each, on_pieces=1.0) for each in callbacks],
+                on_step=_steps("training on pieces", progress),
             )
         return fit_checkpoint(
             network,
@@ -116,12 +137,23 @@ def train(
             val_arrays,
             model=model,
             preparation=preparation,
-            settings=settings,
+            settings=begun.settings,
             augmentation=create_augmentation(chosen.augmentation),
             inference=chosen.inference,
+            provenance=begun.provenance,
+            origin=begun.origin,
             add_files=lambda folder: write_learned_labels(folder, set(keys)),
             **common,
         )
+
+
+def _numbered(callback: EpochCallback, *, after: int = 0, **more: float) -> EpochCallback:
+    """The callback, told an epoch that counts those of the stage before."""
+    return lambda figures: callback({**figures, "epoch": figures["epoch"] + after, **more})
+
+
+def _steps(what: str, progress: Progress | None) -> tuple[StepCallback, ...]:
+    return () if progress is None else (functools.partial(progress, what),)
 
 
 def _secret(studies: Path) -> str:

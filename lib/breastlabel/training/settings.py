@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-__all__ = ["ENOUGH_PATIENTS", "FineTuning", "TrainingSettings"]
+__all__ = ["ENOUGH_PATIENTS", "FineTuning", "PieceStage", "TrainingSettings"]
 
 #: Validation patients with an outlined lesion from which on the validation split chooses and decides alone.
 ENOUGH_PATIENTS = 20
@@ -61,6 +61,57 @@ class TrainingSettings:
     seed: int = 0
     time_limit: float | None = None
     clock: Literal["wall", "process"] = "wall"
+
+    def config(self) -> dict[str, object]:
+        """As plain JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PieceStage:
+    """What a training from random weights begins with: pieces of the images, in which lesions are large.
+
+    A lesion covers half a percent of a mammogram. On whole images a network that never found one is first
+    paid for outlining nothing, and stays there; pieces show it what a lesion is, and whole images then where
+    to look.
+
+    Attributes:
+        size: rows and columns of a piece; divisible by the network's stride.
+        each, beside: pieces of each lesion, and of tissue in each image; see `pieces_of`.
+        epochs: over the pieces, at most; never more than the images get.
+        time_share: at most this part of a time limit; the images get the rest.
+        rate_after: learning rate on the images, as a part of that on the pieces.
+    """
+
+    size: int = 96
+    each: int = 3
+    beside: int = 1
+    epochs: int = 20
+    time_share: float = 0.3
+    rate_after: float = 0.5
+
+    def epochs_of(self, epochs: int) -> int:
+        """Over the pieces, where the images get so many."""
+        return min(self.epochs, epochs)
+
+    def first(self, settings: TrainingSettings) -> TrainingSettings:
+        """The settings of this stage, of those of the whole training."""
+        limit = settings.time_limit
+        return replace(
+            settings,
+            epochs=self.epochs_of(settings.epochs),
+            time_limit=None if limit is None else limit * self.time_share,
+        )
+
+    def rest(self, settings: TrainingSettings, *, seconds: float) -> TrainingSettings:
+        """The settings of the images, after so many seconds of pieces."""
+        limit = settings.time_limit
+        return replace(
+            settings,
+            learning_rate=settings.learning_rate * self.rate_after,
+            # The last validation may have gone beyond the share.
+            time_limit=None if limit is None else max(limit - seconds, limit * (1 - self.time_share)),
+        )
 
     def config(self) -> dict[str, object]:
         """As plain JSON values."""

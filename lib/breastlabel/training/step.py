@@ -55,7 +55,8 @@ class Step:
 
         Args:
             parts: the step's cases. In several parts they need the memory of one; the gradients are those of
-                all together, but for the statistics of batch normalisation and random draws.
+                all together, but for the statistics of batch normalisation, random draws, and Dice where it
+                is pooled: that is then of each part's images, a mean weighted by the parts' masks.
 
         Returns:
             (4,) the total, BCE, Dice and class loss, without gradient.

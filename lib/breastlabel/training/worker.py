@@ -56,8 +56,10 @@ def _train(asked: dict[str, Any], status: Status) -> str:
         # Kept: a job that is started again goes on from the same champion, whichever serves by then.
         asked = {**asked, "from": None if start is None else str(start)}
         write_bytes_atomically(job / "job.json", (json.dumps(asked) + "\n").encode())
-    output, epochs = job / "checkpoint", _epochs(asked, model, start)
-    reports = _Reports(status, epochs, read_json(output / "state" / "state.json"))
+    output = job / "checkpoint"
+    of_pieces, of_images = _epochs(asked, model, start)
+    epochs = of_pieces + of_images
+    reports = _Reports(status, epochs, done=_epochs_done(output, of_pieces))
 
     def run() -> None:
         train(
@@ -65,7 +67,7 @@ def _train(asked: dict[str, Any], status: Status) -> str:
             studies,
             output=output,
             preset=str(asked.get("preset", "default")),
-            epochs=epochs,
+            epochs=of_images,
             device=asked.get("device"),
             start_from=start,
             seed=int(asked.get("seed", 0)),
@@ -88,7 +90,7 @@ def _train(asked: dict[str, Any], status: Status) -> str:
 
 def _go_on(run: Callable[[], None], output: Path, reports: _Reports) -> None:
     """Go on from the state of a worker before; where labels changed since, it fits no more: train anew."""
-    goes_on = (output / "state").is_dir()
+    goes_on = any((output / state).is_dir() for state in ("state", "state-pieces"))
     try:
         run()
     except CheckpointError:
@@ -103,23 +105,24 @@ class _Reports:
     """Turns what a training tells into the job's status.
 
     Args:
-        state: the trainer's, where an earlier worker left one.
+        epochs: over pieces and over images together.
+        done: those of an earlier worker.
 
     Attributes:
         epoch: how many are done.
     """
 
-    def __init__(self, status: Status, epochs: int, state: dict[str, Any]) -> None:
+    def __init__(self, status: Status, epochs: int, *, done: int) -> None:
         self._status = status
         self._epochs = epochs
-        self.begin(int(state.get("epoch", 0)))
+        self.begin(done)
 
     def begin(self, epoch: int) -> None:
         self.epoch = epoch
         self._status.update(epochs=self._epochs, epoch=epoch, progress=round(epoch / self._epochs, 4))
 
     def on_progress(self, what: str, done: int, total: int) -> None:
-        within = done / total if what == "training" else 0.0
+        within = done / total if what in ("training", "training on pieces") else 0.0
         self._status.report(what, (self.epoch + within) / self._epochs)
 
     def on_epoch(self, figures: dict[str, float]) -> None:
@@ -170,13 +173,20 @@ def _record(asked: dict[str, Any], action: str, **details: Any) -> None:
     )
 
 
-def _epochs(asked: dict[str, Any], model: str, start: Path | None) -> int:
+def _epochs(asked: dict[str, Any], model: str, start: Path | None) -> tuple[int, int]:
+    """Over pieces and over images."""
     from breastlabel.training.presets import preset
 
-    if asked.get("epochs"):
-        return int(asked["epochs"])
     chosen = preset(model, str(asked.get("preset", "default")))
-    return (chosen.fine_tuning if start else chosen.settings).epochs
+    epochs = int(asked["epochs"]) if asked.get("epochs") else None
+    return chosen.epochs(epochs, fine_tuning=start is not None)
+
+
+def _epochs_done(output: Path, of_pieces: int) -> int:
+    """By the workers before, as their states say."""
+    images = int(read_json(output / "state" / "state.json").get("epoch", 0))
+    pieces = int(read_json(output / "state-pieces" / "state.json").get("epoch", 0))
+    return of_pieces + images if images else pieces
 
 
 def main(arguments: list[str] | None = None) -> int:
