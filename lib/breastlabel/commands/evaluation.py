@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -20,12 +21,9 @@ from breastlabel.commands.options import (
     checkpoint_folder,
     require_studies,
 )
-from breastlabel.errors import UnknownNameError
+from breastlabel.errors import StudiesError, UnknownNameError
 
 __all__ = ["ablate", "evaluate"]
-
-
-_ABLATED = ("ultrasound",)
 
 
 class Split(StrEnum):
@@ -91,7 +89,16 @@ def evaluate(
 
 def ablate(
     model: Model,
-    studies: Studies,
+    studies: Annotated[
+        list[Path],
+        typer.Option(
+            "--studies",
+            metavar="DIR",
+            help="Studies folder. Of mammograms there may be several, which are pooled; fusionview also "
+            "learns from one and is measured on another.",
+            show_default=False,
+        ),
+    ],
     output: NewOutput,
     seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="How many seeds a row.")] = 3,
     epochs: Annotated[
@@ -109,40 +116,64 @@ def ablate(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Train the system part by part, as the paper's Table I, and compare: ablation.json and report.html.
+    """Train a system part by part, as its paper compares, and measure: ablation.json and report.html.
 
-    Six rows, each on several seeds, on the train split; measured on the test split. An ablation that was
-    stopped goes on when started again with the same --output.
+    Each row on several seeds, on the train split; measured on the test split. An ablation that was stopped
+    goes on when started again with the same --output.
 
     Example: breastlabel ablate ultrasound --studies ~/studies --seeds 3 --output out/ablation
-    """
-    require_studies(studies)
-    if model not in _ABLATED:
-        raise UnknownNameError("model", model, _ABLATED)
-    check_device(device)
-    from breastlabel.evaluation.ablation import ablate_ultrasound
 
+    Example: breastlabel ablate fusionview --studies ~/vindr --studies ~/cmmd --output out/ablation
+    """
+    for folder in studies:
+        require_studies(folder)
+    check_device(device)
+    options: dict[str, Any] = {
+        "seeds": range(seeds),
+        "epochs": epochs,
+        "size": size,
+        "preset": preset,
+        "device": device,
+        "time_limit": None if minutes is None else minutes * 60,
+    }
     with progress(quiet=as_json) as report:
-        result = ablate_ultrasound(
-            studies,
-            output,
-            seeds=range(seeds),
-            epochs=epochs,
-            size=size,
-            preset=preset,
-            device=device,
-            time_limit=None if minutes is None else minutes * 60,
-            progress=report,
-        )
+        if model == "ultrasound":
+            result = _ablate_ultrasound(studies, output, **options, progress=report)
+        else:
+            from breastlabel.evaluation import ablations
+
+            if model not in ablations.SYSTEMS:
+                raise UnknownNameError("model", model, ("ultrasound", *ablations.SYSTEMS))
+            result = ablations.ablate(model, studies, output, **options, progress=report)
     if as_json:
         print_json(result)
         return
-    names = ("accuracy", "dice", "auc_malignant")
-    print_table(
-        ("ROW", *(name.upper() for name in names)),
-        [(row["name"], *(_interval(row[name]) for name in names)) for row in result["rows"]],
-    )
+    titles, rows = _ablated(result)
+    print_table(("ROW", *titles), rows)
     print(f"{output / 'ablation.json'}\n{output / 'report.html'}")
+
+
+def _ablate_ultrasound(studies: list[Path], output: Path, **options: Any) -> dict[str, Any]:
+    from breastlabel.evaluation.ablation import ablate_ultrasound
+
+    if len(studies) != 1:
+        raise StudiesError(
+            f"one studies folder is required for ultrasound; got {len(studies)}; import them into one"
+        )
+    return ablate_ultrasound(studies[0], output, **options)
+
+
+def _ablated(result: dict[str, Any]) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Titles of the first measures, and the rows with them."""
+    if "measures" not in result:
+        names = ["accuracy", "dice", "auc_malignant"]
+        rows = [(row["name"], *(_interval(row[name]) for name in names)) for row in result["rows"]]
+        return [name.upper() for name in names], rows
+    there = {measure["name"] for measure in result["measures"]}
+    # As many as a terminal holds; the report has them all.
+    names = [str(name) for name in ("accuracy", "f1", "auc_malignant", "dice") if name in there][:3]
+    rows = [(row["name"], *(_interval(row["values"][name]) for name in names)) for row in result["rows"]]
+    return [name.upper() for name in names], rows
 
 
 def _rows(metrics: dict[str, Any]) -> list[tuple[str, str, str]]:
