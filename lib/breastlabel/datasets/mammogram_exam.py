@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
+import numpy.typing as npt
 
 from breastlabel.datasets.mammogram_breast import Breast, Frame, Projection, draw_breast
 from breastlabel.datasets.mammogram_finding import (
@@ -191,7 +192,7 @@ class _Side:
         self,
         pixels: FloatArray,
         mask: LabelArray,
-        inside: np.ndarray,
+        inside: npt.NDArray[np.bool_],
         projection: Projection,
         frame: Frame,
         machine: MachineStyle,
