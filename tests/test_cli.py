@@ -23,6 +23,7 @@ COMMANDS = [
     "phantom",
     "train",
     "predict",
+    "report",
     "evaluate",
     "ablate",
     "simulate",
