@@ -24,7 +24,7 @@ from breastlabel.activelearning.sources import COLD_START, ModelSource
 from breastlabel.catalog import Catalog
 from breastlabel.datasets.phantoms import write_phantom_studies
 from breastlabel.errors import CheckpointError, UnknownNameError
-from breastlabel.imaging import Geometry, read_image, write_mask
+from breastlabel.imaging import Geometry, Modality, read_image, write_mask
 from breastlabel.inference import Predictor
 from breastlabel.inference.calibration import apply_temperature
 from breastlabel.inference.passes import dropout_passes
@@ -324,6 +324,15 @@ def test_a_limit_reads_so_many_at_a_time(catalog):
     assert score(catalog, "entropy", limit=6).n_scored == 6
     assert len(values(catalog, "entropy")) == 6
     assert score(catalog, "entropy", limit=6).n_scored == 12
+
+
+def test_images_that_cannot_be_analysed_or_are_of_another_modality_are_not_scored(catalog):
+    first, second, *rest = (record.image_id for record in catalog.images())
+    catalog.update_image(first, metadata={"not_analysable": "spot view"})
+    catalog.update_image(second, modality=Modality.MG)
+    assert score(catalog, "entropy").n_scored == len(rest)
+    assert set(values(catalog, "entropy")) == set(rest)
+    assert catalog.image(first).excluded is None, "a reader may look at it all the same"
 
 
 def test_progress_is_told(catalog):

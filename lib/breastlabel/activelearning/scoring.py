@@ -28,6 +28,7 @@ from breastlabel.activelearning.registry import ACQUISITIONS
 from breastlabel.activelearning.sources import ModelSource, Source, ThumbnailSource
 from breastlabel.catalog import Catalog
 from breastlabel.catalog.unreadable import keep_out, offer_changed_again
+from breastlabel.datasets.sequences import NOT_ANALYSABLE
 from breastlabel.errors import StudiesError
 from breastlabel.imaging.stamps import Stamp, stamp_of
 from breastlabel.inference import Predictor
@@ -240,12 +241,15 @@ class _Scoring:
     stop: Callable[[], bool]
 
     def files(self) -> tuple[dict[str, ImageFile], dict[str, ImageFile]]:
-        """The images that wait for a label, and those that have one."""
+        """The images of the model's modality that wait for a label, and those that have one.
+
+        Spot views, specimens and the like are neither: no answer is to be had for them.
+        """
         waiting: dict[str, ImageFile] = {}
         labelled: dict[str, ImageFile] = {}
         offer_changed_again(self.catalog)
         for record in self.catalog.images():
-            if record.modality is not MODALITIES[self.model]:
+            if record.modality is not MODALITIES[self.model] or record.metadata.get(NOT_ANALYSABLE):
                 continue
             file = ImageFile(record.image_id, self.catalog.path(record), record.modality)
             if record.excluded is None:
