@@ -63,6 +63,13 @@ def test_a_window_counts_in_the_units_after_rescale() -> None:
     np.testing.assert_allclose(greys(dataset)[0], -100 + 8190 * share, rtol=1e-5, atol=1e-3)
 
 
+def test_a_window_after_a_negative_slope_keeps_much_bright() -> None:
+    dataset = described(RescaleSlope=-1, RescaleIntercept=4095, WindowCenter=2048, WindowWidth=4096)
+    np.testing.assert_allclose(greys(dataset)[0], 4095 - STORED, atol=1)
+    dataset.PhotometricInterpretation = "MONOCHROME1"
+    np.testing.assert_allclose(greys(dataset)[0], STORED, atol=1)
+
+
 def test_a_voi_lut_comes_before_a_window() -> None:
     dataset = described(VOILUTSequence=table([0, 100, 4000], first=2047), WindowCenter=5, WindowWidth=5)
     pixels, applied = greys(dataset)

@@ -112,9 +112,9 @@ def _modality(dataset: Dataset) -> _Scale:
         return _table(item, signed=signed)
     slope, intercept = number(dataset, "RescaleSlope") or 1.0, number(dataset, "RescaleIntercept") or 0.0
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    return _Scale(
-        lambda values: values * slope + intercept, low * slope + intercept, high * slope + intercept
-    )
+    # A negative slope turns the ends round; a window onto them must still show much as bright.
+    ends = sorted((low * slope + intercept, high * slope + intercept))
+    return _Scale(lambda values: values * slope + intercept, *ends)
 
 
 def _voi(dataset: Dataset, before: _Scale) -> tuple[_Scale | None, str | None]:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["stored_pixels"]
 
 # OpenJPEG asks for it whenever it decodes, and takes one thread where it is not set.
-os.environ.setdefault("OPJ_NUM_THREADS", str(min(8, len(os.sched_getaffinity(0)))))
+_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+os.environ.setdefault("OPJ_NUM_THREADS", str(min(8, _CORES)))
 
 _RLE = "1.2.840.10008.1.2.5"
 _JPEG_BASELINE, _JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
