@@ -166,6 +166,12 @@ def test_a_patient_in_two_splits_is_refused():
         breast_cases(records)
 
 
+def test_images_without_a_patient_key_are_not_one_patient():
+    records = [record("a", patient_key=""), record("b", patient_key="", split="test")]
+
+    assert [case.sequence for case in breast_cases(records)] == [("a",), ("b",)]
+
+
 def test_the_context_of_a_record_is_that_of_its_image():
     pixels = np.arange(4, dtype=np.float32).reshape(2, 2)
     image = BreastImage(

@@ -204,7 +204,8 @@ def _check_splits(records: Iterable[ImageRecord]) -> None:
     splits: dict[str, str] = {}
     for record in records:
         split = record.split or ""
-        if split and splits.setdefault(record.patient_key, split) != split:
+        # Without a key there is no telling whose images they are.
+        if split and record.patient_key and splits.setdefault(record.patient_key, split) != split:
             raise StudiesError(
                 f"all images of a patient must be in one split; "
                 f"those of the patient of {record.image_id} are in "
