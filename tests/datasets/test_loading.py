@@ -93,12 +93,12 @@ def test_an_unknown_split_is_refused(studies):
     ("values", "expected"),
     [
         ([0, 0, 0], LesionClass.NORMAL),
-        ([1, 1, 2], LesionClass.BENIGN),
-        ([1, 2, 2], LesionClass.MALIGNANT),
-        ([1, 2, 0], LesionClass.MALIGNANT),
+        ([0, 1, 0], LesionClass.BENIGN),
+        ([1, 1, 2], LesionClass.MALIGNANT),
+        ([0, 2, 2], LesionClass.MALIGNANT),
     ],
 )
-def test_the_class_of_a_mask_is_its_largest(values, expected):
+def test_the_class_of_a_mask_is_its_worst(values, expected):
     assert class_of_mask(np.array([values], np.uint8)) is expected
 
 

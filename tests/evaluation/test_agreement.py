@@ -58,9 +58,9 @@ def test_another_class_on_the_same_outline_keeps_the_lesions_dice():
     assert not found.unchanged
 
 
-def test_the_class_of_the_larger_area_is_the_images():
-    assert not compare_masks(row(1, 1, 1, 2), row(1, 1, 1, 0)).class_changed
-    assert compare_masks(row(1, 1, 1, 2), row(1, 2, 2, 2)).class_changed
+def test_the_worst_class_is_the_images():
+    assert compare_masks(row(1, 1, 1, 2), row(1, 1, 1, 0)).class_changed
+    assert not compare_masks(row(1, 1, 1, 2), row(1, 2, 2, 2)).class_changed
 
 
 def test_distances_are_in_millimetres_where_the_spacing_is_known():

@@ -7,8 +7,6 @@ from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from breastlabel.catalog import Catalog, ImageRecord, label_path
 from breastlabel.datasets.reading import read_record
 from breastlabel.errors import BreastLabelError
@@ -37,13 +35,11 @@ class LabelledImage:
 
 
 def class_of_mask(mask: LabelArray) -> LesionClass:
-    """The class with the largest area; malignant where both are equal; normal where the mask is empty."""
-    benign, malignant = (
-        int(np.count_nonzero(mask == c)) for c in (LesionClass.BENIGN, LesionClass.MALIGNANT)
-    )
-    if benign == malignant == 0:
-        return LesionClass.NORMAL
-    return LesionClass.MALIGNANT if malignant >= benign else LesionClass.BENIGN
+    """The worst class that is painted; normal where the mask is empty.
+
+    However large a benign lesion beside it, a malignant one makes the image malignant.
+    """
+    return LesionClass(int(mask.max(initial=0)))
 
 
 def load_training_images(

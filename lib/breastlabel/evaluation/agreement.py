@@ -37,7 +37,7 @@ class MaskAgreement:
         added: share of the pixels that either mask paints, which the second alone paints.
         removed: share of them that the first alone paints.
         repainted: share of them that both paint, in different classes.
-        class_changed: whether the image's class is another: the one of the largest area, or normal.
+        class_changed: whether the image's class is another: the worst that is painted, or normal.
         unchanged: whether all pixels are equal.
     """
 
