@@ -44,6 +44,14 @@ def test_the_same_seed_cuts_the_same_places(three: TrainingArrays) -> None:
     assert fingerprints[0] == fingerprints[1] != fingerprints[2]
 
 
+def test_lesions_may_be_off_the_middle(three: TrainingArrays) -> None:
+    middle, off = (pieces_of(three, size=8, seed=0, each=9, offset=offset) for offset in (0.0, 0.4))
+    assert off.labels.tolist() == middle.labels.tolist()
+    assert off.masks[off.labels > 0].any((1, 2)).all()
+    assert middle.masks[middle.labels > 0, 4, 4].all()
+    assert not off.masks[off.labels > 0, 4, 4].all()
+
+
 def test_a_lesion_of_unknown_class_stays_one(three: TrainingArrays) -> None:
     unknown = dataclasses.replace(three, labels=np.array([0, -1, 2]))
     pieces = pieces_of(unknown, size=8, seed=0)

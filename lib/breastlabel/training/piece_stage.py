@@ -108,5 +108,7 @@ def begin_with_pieces(
 
 def _cut(arrays: TrainingArrays, stage: PieceStage, seed: int) -> TrainingArrays | None:
     """None where no piece shows a lesion."""
-    pieces = pieces_of(arrays, size=stage.size, seed=seed, each=stage.each, beside=stage.beside)
+    pieces = pieces_of(
+        arrays, size=stage.size, seed=seed, each=stage.each, beside=stage.beside, offset=stage.offset
+    )
     return None if (pieces.labels == LesionClass.NORMAL).all() else pieces

@@ -12,7 +12,7 @@ __all__ = ["pieces_of"]
 
 
 def pieces_of(
-    arrays: TrainingArrays, *, size: int, seed: int, each: int = 3, beside: int = 1
+    arrays: TrainingArrays, *, size: int, seed: int, each: int = 3, beside: int = 1, offset: float = 0.0
 ) -> TrainingArrays:
     """Square pieces of the images that are judged and have a mask, each piece a case of its own.
 
@@ -26,6 +26,7 @@ def pieces_of(
         seed: of the places; the same arrays and seed give the same pieces.
         each: pieces of each lesion, at places of their own.
         beside: pieces without a lesion of each image; fewer where lesions leave no room.
+        offset: how far a lesion may be off the middle, see `cut_patches`.
 
     Returns:
         Images (M, size, size), M cases; M is 0 where no image has a mask.
@@ -41,9 +42,8 @@ def pieces_of(
         # An outline in a breast that is called normal contradicts its class, so that teaches nothing.
         of_lesion = known if known > LesionClass.NORMAL else -1
         mask = arrays.masks[i] * np.uint8(max(of_lesion, LesionClass.BENIGN))
-        cut = cut_patches(
-            arrays.images[i].astype(np.float32), mask, size=size, each=each, beside=beside, rng=rng
-        )
+        image = arrays.images[i].astype(np.float32)
+        cut = cut_patches(image, mask, size=size, each=each, beside=beside, offset=offset, rng=rng)
         for kind, (row, column) in zip(cut.classes, cut.corners, strict=True):
             window = (slice(row, row + size), slice(column, column + size))
             images.append(arrays.images[i][window])

@@ -77,7 +77,8 @@ class PieceStage:
 
     Attributes:
         size: rows and columns of a piece; divisible by the network's stride.
-        each, beside: pieces of each lesion, and of tissue in each image; see `pieces_of`.
+        each, beside, offset: pieces of each lesion and of tissue in each image, and how far lesions may be
+            off the middle; see `pieces_of`.
         epochs: over the pieces, at most; never more than the images get.
         time_share: at most this part of a time limit; the images get the rest.
         rate_after: learning rate on the images, as a part of that on the pieces.
@@ -86,6 +87,7 @@ class PieceStage:
     size: int = 96
     each: int = 3
     beside: int = 1
+    offset: float = 0.3
     epochs: int = 20
     time_share: float = 0.3
     rate_after: float = 0.5
