@@ -97,7 +97,7 @@ def test_version_is_the_packages(capsys):
         (["phantom", "--studies", "x", "--exams", "0"], "exams"),
         (["predict", "ultrasound", "x.png", "--output", "y", "--device", "tpu"], "cpu, cuda"),
         (["predict", "sonography", "x.png", "--output", "y"], "ultrasound"),
-        (["import", "imagenet", "x", "--studies", "y"], "bus-bra, bus-uclm, busi, folder"),
+        (["import", "imagenet", "x", "--studies", "y"], "busi, cbis-ddsm, cdd-cesm, cmmd, folder"),
         (["evaluate", "ultrasound", "--studies", "x", "--split", "half", "--output", "y"], "val"),
     ],
 )
@@ -372,3 +372,28 @@ def test_ablate_hands_its_options_on(studies, tmp_path, monkeypatch):
     assert main(command) == 0
     assert list(asked["seeds"]) == [0, 1]
     assert (asked["epochs"], asked["size"], asked["time_limit"], asked["preset"]) == (3, 64, 120, "paper")
+
+
+def test_a_mammography_ablation_takes_several_studies(studies, tmp_path, monkeypatch, capsys):
+    asked = {}
+
+    def ablate(model, folders, output, **options):
+        asked.update(options, model=model, folders=folders)
+        value = {"mean": 0.5, "ci95": [0.25, 0.75]}
+        return {"measures": [{"name": "f1"}], "rows": [{"name": "Whole", "values": {"f1": value}}]}
+
+    monkeypatch.setattr("breastlabel.evaluation.ablations.ablate", ablate)
+    twice = ["--studies", str(studies), "--studies", str(tmp_path)]
+    assert main(["ablate", "fusionview", *twice, "--output", str(tmp_path / "o")]) == 0
+    assert (asked["model"], asked["folders"]) == ("fusionview", [studies, tmp_path])
+    assert "0.500 (0.250 to 0.750)" in capsys.readouterr().out
+    assert main(["ablate", "ultrasound", *twice, "--output", str(tmp_path / "o")]) == 1
+    assert "one studies folder is required" in error_line(capsys)
+    assert main(["ablate", "nothing", *twice, "--output", str(tmp_path / "o")]) == 2
+
+
+def test_only_cad_reports_a_case(tmp_path, capsys):
+    assert main(["report", "ultrasound", "view.dcm", "--output", str(tmp_path)]) == 2
+    assert "cad" in error_line(capsys)
+    assert main(["report", "cad", "view.dcm", "--age", "-3", "--output", str(tmp_path)]) == 1
+    assert "an age in years" in error_line(capsys)
