@@ -98,10 +98,10 @@ def test_the_bright_square_is_what_stands_out(image, prediction):
     centre = (int(122 * rows), int(42 * cols))
     assert pictures.n_regions >= 1
     assert tuple(pictures.thresholded[centre]) == (255, 170, 0)
-    # Inside the region as bright as ever, beside it dimmed.
+    # Inside the region as bright as ever, most of the rest dimmed.
     assert (pictures.segmented[centre] == pictures.original[centre]).all()
-    beside = (int(60 * rows), int(42 * cols))
-    assert (pictures.segmented[beside] < pictures.original[beside]).all()
+    dimmed = (pictures.segmented < pictures.original).all(-1)
+    assert dimmed[pictures.original[..., 0] > 100].mean() > 0.4
     # The frame has the colour of the class.
     assert tuple(pictures.classified[0, 0]) == (255, 60, 60)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from datetime import date
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -21,11 +22,34 @@ from breastlabel.commands.options import (
     checkpoint_folder,
 )
 from breastlabel.errors import UnknownNameError
-from breastlabel.imaging.vocabulary import Density, Laterality, Modality, ViewPosition
 
 __all__ = ["report"]
 
 _REPORTED = ("cad",)
+
+
+# The vocabulary's own would load numpy for --help.
+class Side(StrEnum):
+    """As `Laterality`."""
+
+    R = "R"
+    L = "L"
+
+
+class View(StrEnum):
+    """The standard ones of `ViewPosition`."""
+
+    CC = "CC"
+    MLO = "MLO"
+
+
+class Composition(StrEnum):
+    """As `Density`."""
+
+    A = "A"
+    B = "B"
+    C = "C"
+    D = "D"
 
 
 def report(
@@ -39,10 +63,10 @@ def report(
         ),
     ] = None,
     age: Annotated[float | None, typer.Option("--age", help="In years.", show_default=False)] = None,
-    side: Annotated[Laterality | None, typer.Option("--side", show_default=False)] = None,
-    view: Annotated[ViewPosition | None, typer.Option("--view", show_default=False)] = None,
+    side: Annotated[Side | None, typer.Option("--side", show_default=False)] = None,
+    view: Annotated[View | None, typer.Option("--view", show_default=False)] = None,
     density: Annotated[
-        Density | None, typer.Option("--density", help="ACR composition.", show_default=False)
+        Composition | None, typer.Option("--density", help="ACR composition.", show_default=False)
     ] = None,
     checkpoint: Checkpoint = None,
     studies: Annotated[
@@ -65,8 +89,15 @@ def report(
     if model not in _REPORTED:
         raise UnknownNameError("model with a report for a case", model, _REPORTED)
     from breastlabel.evaluation.case_report import CaseForm, case_facts, write_case_report
+    from breastlabel.imaging.vocabulary import Density, Laterality, Modality, ViewPosition
 
-    form = CaseForm(code=code, age=age, side=side, view=view, density=density)
+    form = CaseForm(
+        code=code,
+        age=age,
+        side=None if side is None else Laterality(side.value),
+        view=None if view is None else ViewPosition(view.value),
+        density=None if density is None else Density(density.value),
+    )
     folder = checkpoint_folder(model, checkpoint, studies)
     from breastlabel.commands.predict import read_file
     from breastlabel.datasets.sequences import context_of
