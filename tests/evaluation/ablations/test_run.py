@@ -13,9 +13,9 @@ from breastlabel.evaluation.ablations import run as run_module
 
 OPTIONS = {"seeds": (0, 1), "epochs": 1, "size": (32, 24), "preset": "tiny", "device": "cpu"}
 CAD_ROWS = (
-    Row("Random forest", baseline="random-forest"),
-    Row("Whole", versus="Random forest", paper={"accuracy": 0.96}),
-    Row("Whole again", versus="Random forest"),
+    Row("Support vector machine", baseline="svm"),
+    Row("Whole", versus="Support vector machine", paper={"accuracy": 0.96}),
+    Row("Whole again", versus="Support vector machine"),
     Row("Not isolated", preparation={"isolate": False}),
 )
 
