@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from breastlabel.catalog import LABELS_FOLDER, Catalog, ImageRecord
 from breastlabel.cli import app
-from breastlabel.datasets.mammogram_studies import CLASS_CYCLE, TRUTH_FOLDER
+from breastlabel.datasets.mammogram_studies import CLASS_CYCLE, TRUTH_FOLDER, _classes_of
+from breastlabel.datasets.phantom_studies import SPLIT_CYCLE
 from breastlabel.datasets.phantoms import write_mammogram_phantoms
 from breastlabel.errors import StudiesError, UnknownNameError
 from breastlabel.imaging import LesionClass, Modality, read_image, read_mask
@@ -145,3 +146,15 @@ def test_the_command_makes_mammograms_of_the_size_asked_for(tmp_path: Path) -> N
     refused = CliRunner().invoke(app, [*asked, "--size", "96"])
     assert refused.exit_code == 2
     assert "ROWSxCOLUMNS" in refused.output
+
+
+def test_each_split_of_many_patients_has_the_classes_of_all() -> None:
+    """Classes and splits both go in turns; a split must not meet the same few pairs in every round."""
+    many = 6 * len(CLASS_CYCLE)
+    pairs = [_classes_of(number, CLASS_CYCLE, 0) for number in range(many)]
+    assert pairs[: len(CLASS_CYCLE)] == list(CLASS_CYCLE)
+    assert sorted(pairs) == sorted(CLASS_CYCLE * 6)
+    for split in ("train", "val", "test"):
+        chosen = [pairs[n] for n in range(many) if SPLIT_CYCLE[n % len(SPLIT_CYCLE)] == split]
+        assert len(set(chosen)) > 5
+        assert {side for pair in chosen for side in pair} == set(LesionClass)

@@ -58,7 +58,7 @@ def write_mammogram_phantoms(
         seed: of everything.
         progress: called with (patients done, patients in all).
         shape: (rows, cols) of all images; by default 1024 x 832.
-        classes: of the right and the left breast, to take turns.
+        classes: of the right and the left breast, to take turns; reordered in each round after the first.
         priors: the share of patients with an older exam.
         machine: of all images; by default they vary.
         labelled: the share of patients that have label maps and known classes.
@@ -91,7 +91,7 @@ def write_mammogram_phantoms(
             patient = _Patient(
                 seed=seed,
                 number=number,
-                classes=classes[number % len(classes)],
+                classes=_classes_of(number, classes, seed),
                 # Evenly spread, so that any few patients have their share of priors.
                 prior=int((number + 1) * priors + 1e-9) > int(number * priors + 1e-9),
                 labelled=bool(np.random.default_rng([seed, number, 3]).random() < labelled),
@@ -110,6 +110,19 @@ def write_mammogram_phantoms(
         catalog.update_images(changes(records, known))
         ids = {record.image_id for record in records}
         return [record for record in catalog.images() if record.image_id in ids]
+
+
+def _classes_of(
+    number: int, classes: Sequence[tuple[LesionClass, LesionClass]], seed: int
+) -> tuple[LesionClass, LesionClass]:
+    """The classes of a patient's breasts: in turns, and in an order of its own in each round after the first.
+
+    The splits go in turns too. In one order for all rounds, a split would hold some of the classes only.
+    """
+    turn, place = divmod(number, len(classes))
+    if turn:
+        place = int(np.random.default_rng([seed, turn, 4]).permutation(len(classes))[place])
+    return classes[place]
 
 
 class _Patient(NamedTuple):
