@@ -15,6 +15,7 @@ from requests_toolbelt import MultipartDecoder
 from tests.mammogram_patient import EXAM, PATIENT, SHAPE, SYSTEMS, write_checkpoint, write_patient
 
 from breastlabel import champions
+from breastlabel.catalog import sync_folder
 from breastlabel.imaging import read_image, read_mask
 from breastlabel.label import held_images
 from breastlabel.label.app import BreastLabelApp
@@ -249,3 +250,16 @@ def test_a_model_without_a_checkpoint_says_how_to_train_it(client, tmp_path, mon
         assert refused.status_code == 409
         name = "mammography" if model == "explain" else model
         assert f"'breastlabel train {name} --studies DIR" in refused.json()["detail"]
+
+
+def test_sizes_are_in_mm_where_a_datasets_table_knows_the_spacing(app, studies, ask):
+    """A PNG says nothing of its pixels' size."""
+    pixels = read_image(studies / f"{RCC}.dcm").pixels
+    grey = (255 * (pixels - pixels.min()) / np.ptp(pixels)).astype(np.uint8)
+    Image.fromarray(grey).save(studies / "film_R_CC.png")
+    sync_folder(studies, catalog=app.catalog)
+    assert ask("mammography", "film_R_CC")[0]["image"]["spacing_mm"] is None
+    app.catalog.update_images({"film_R_CC": {"spacing_rows": 0.2, "spacing_cols": 0.3}})
+    params, _ = ask("mammography", "film_R_CC")
+    assert params["image"]["spacing_mm"] == [0.2, 0.3]
+    assert all(finding["length_unit"] == "mm" for finding in params["findings"])

@@ -10,20 +10,25 @@ from breastlabel.catalog import ImageRecord
 from breastlabel.catalog.patients import acquired_on
 from breastlabel.imaging import BreastImage, Density, read_image
 
-__all__ = ["read_record"]
+__all__ = ["completed", "read_record"]
 
 
 def read_record(studies: str | Path, record: ImageRecord) -> BreastImage:
-    """Read the image of a record.
-
-    A PNG knows neither side nor spacing, but the table of its dataset may have. What the file says counts
-    first, except for the side where table and header contradicted each other: it stays unknown.
+    """Read the image of a record, `completed` by it.
 
     Raises:
         NotFoundError: its file is gone.
         InvalidImageError: as `read_image`.
     """
-    image = read_image(Path(studies) / record.file, modality=record.modality)
+    return completed(read_image(Path(studies) / record.file, modality=record.modality), record)
+
+
+def completed(image: BreastImage, record: ImageRecord) -> BreastImage:
+    """An image with what its record knows beside its file.
+
+    A PNG knows neither side nor spacing, but the table of its dataset may have. What the file says counts
+    first, except for the side where table and header contradicted each other: it stays unknown.
+    """
     known = record.metadata
     contradicted = bool(known.get("side_contradicted"))
     density = next((d for d in Density if d == known.get("density")), None)

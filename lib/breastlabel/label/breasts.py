@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from breastlabel.catalog import Catalog
+from breastlabel.datasets.reading import completed
 from breastlabel.datasets.sequences import context_of, sequence_of, view_of_image
 from breastlabel.errors import BreastLabelError, InvalidImageError
 from breastlabel.findings import BreastResults
@@ -112,7 +113,8 @@ class _Judging:
     def judge(self, file: Path, image_id: str | None) -> JudgedBreast:
         answer = self._alone(file) if image_id is None else self._with_others(image_id)
         name = image_id or _UPLOADED
-        results = BreastResults(answer.prediction, answer.images, answer.sequence, ids=[name])
+        images = answer.images if image_id is None else self._completed(answer)
+        results = BreastResults(answer.prediction, images, answer.sequence, ids=[name])
         seconds = {"read": self._reading, **answer.prediction.seconds}
         return JudgedBreast(name, answer, seconds, results)
 
@@ -161,6 +163,11 @@ class _Judging:
                 f"a file that can be read is required; that of '{image_id}' cannot ({error.strerror}); "
                 "check its permissions and its disk"
             ) from error
+
+    def _completed(self, answer: BreastAnswer) -> tuple[BreastImage, ...]:
+        """With what a dataset's table says of them: without its spacing a PNG has sizes in pixels."""
+        pairs = zip(answer.sequence.views, answer.images, strict=True)
+        return tuple(completed(image, self._catalog.image(view.image_id)) for view, image in pairs)
 
     def _context(self, image_id: str, image: BreastImage, newest: date | None, is_prior: bool) -> FloatArray:
         # As in training: what the catalog knows, which for imported data is more than the file says.
