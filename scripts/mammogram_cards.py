@@ -55,7 +55,8 @@ TERMS = """
 
 - Real data are very few, films of one scanner for the most part, with no priors and no second view.
 - At this resolution single calcifications cannot be seen, and clusters hardly.
-- That two views and priors help was shown on phantoms only.
+- Two views and priors are read together, but no gain from them has been shown: see above.
+- It is too weak to help a reader. It is a start for training on a site's own data.
 """
 
 PHANTOMS_ONLY = """
