@@ -249,7 +249,8 @@ def test_models_go_through_list_promote_show_export_rollback(studies, checkpoint
     capsys.readouterr()
     assert main(["models", "list", *site, "--json"]) == 0
     entries = json.loads(capsys.readouterr().out)
-    assert [e["version"] for e in entries if e["champion"]] == [version]
+    own = [e["version"] for e in entries if e["champion"] and e["model"] == "ultrasound"]
+    assert own == [version]
     assert main(["models", "show", "ultrasound", *site, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["version"] == version
     copy = tmp_path / "copy"

@@ -141,7 +141,8 @@ def test_the_command_line_chooses_what_a_running_server_serves(site: Server) -> 
     assert promoted.returncode == 0, promoted.stderr
     assert served(site)[0] == other
     listed = models(site, "list").stdout.splitlines()
-    assert [line.split()[1] for line in listed if "*" in line] == [other]
+    starred = [line.split()[:2] for line in listed if "*" in line]
+    assert [version for model, version in starred if model == "ultrasound"] == [other]
     assert json.loads(models(site, "show", "ultrasound", "--json").stdout)["version"] == other
 
     taken_back = models(site, "rollback", "ultrasound")

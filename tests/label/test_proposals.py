@@ -51,8 +51,8 @@ def test_a_reading_is_known_to_start_from_the_proposal_shown_before_it(catalog, 
     assert catalog.counts().labelled == {"final": 1, "original": 1}
 
 
-def test_a_proposals_class_is_that_of_the_larger_area(catalog, answer):
-    assert keep(catalog, answer((1, 1, 1, 0), (0, 0, 0, 2))).label == "benign"
+def test_a_proposals_class_is_the_worst_that_it_paints(catalog, answer):
+    assert keep(catalog, answer((1, 1, 1, 0), (0, 0, 0, 2))).label == "malignant"
 
 
 def test_a_proposal_does_not_make_an_image_read(catalog, answer):

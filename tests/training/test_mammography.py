@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from breastlabel import champions
 from breastlabel.datasets.phantoms import write_mammogram_phantoms
 from breastlabel.imaging import LesionClass, Modality
 from breastlabel.networks.sequences import SequenceNetwork
@@ -31,7 +32,11 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("model", SYSTEMS)
-def test_it_trains_goes_on_and_is_compared(model: str, studies: Path, tmp_path: Path) -> None:
+def test_it_trains_goes_on_and_is_compared(
+    model: str, studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What ships is another comparison.
+    monkeypatch.setattr(champions, "FOLDER", tmp_path)
     first = train(model, studies, output=tmp_path / "a", preset="tiny", epochs=1)
     checkpoint = load_checkpoint(first)
     assert isinstance(checkpoint.network, SequenceNetwork)
