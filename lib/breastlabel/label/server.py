@@ -13,6 +13,7 @@ from breastlabel.label.access import LocalOnly, remote_allowed
 from breastlabel.label.body_limit import BodyLimit
 from breastlabel.label.errors import add_error_handlers
 from breastlabel.label.routes import all_routers
+from breastlabel.web import web_routers
 
 if TYPE_CHECKING:
     from breastlabel.label.app import BreastLabelApp
@@ -33,6 +34,8 @@ def build_server(app: BreastLabelApp) -> FastAPI:
     add_error_handlers(server)
     for router in all_routers(app):
         server.include_router(router, prefix=settings.MONAI_LABEL_API_STR)
+    for router in web_routers(app):
+        server.include_router(router)
     server.add_middleware(BodyLimit)
     origins = [str(origin).rstrip("/") for origin in settings.MONAI_LABEL_CORS_ORIGINS]
     server.add_middleware(

@@ -1,0 +1,17 @@
+"""The reading room: DICOMweb, OHIF's host, the worklist and the other pages, and the interface behind them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter
+
+if TYPE_CHECKING:
+    from breastlabel.label.app import BreastLabelApp
+
+__all__ = ["web_routers"]
+
+
+def web_routers(app: BreastLabelApp) -> list[APIRouter]:
+    """Every router of the reading room, bound to the app."""
+    return []

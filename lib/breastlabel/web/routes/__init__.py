@@ -1,0 +1,1 @@
+"""The routes of the reading room, one file for each group."""
