@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A part may import from its own level (where the words below allow it) and from those further down.
 LEVELS = [
-    {"label", "cli", "commands", "doctor"},
+    {"label", "web", "cli", "commands", "doctor"},
     {"jobs", "training", "inference", "findings", "catalog", "activelearning", "evaluation", "datasets"},
     {"networks", "transforms", "imaging"},
     {"errors", "champions"},
