@@ -28,6 +28,8 @@ from sqlalchemy.types import TypeDecorator
 __all__ = [
     "audit_table",
     "counts_table",
+    "dicom_instances_table",
+    "dicom_studies_table",
     "exams_table",
     "images_table",
     "labels_table",
@@ -225,4 +227,41 @@ audit_table = Table(
     _json("details", nullable=False),
     Index("ix_audit_image", "image_id", "audit_id"),
     sqlite_autoincrement=True,
+)
+
+#: What the instances of a DICOM study share, once, so that studies are found and sorted along an index.
+dicom_studies_table = Table(
+    "dicom_studies",
+    schema,
+    Column("study_instance_uid", String(64), primary_key=True),
+    Column("patient_id", String, index=True),
+    Column("patient_name", String),
+    # As DICOM writes them, YYYYMMDD and HHMMSS.FFFFFF, filled up with zeros: they compare as text.
+    Column("study_date", String(8)),
+    Column("study_time", String(13)),
+    Column("accession_number", String, index=True),
+    Column("study_description", String),
+    _json("attributes", nullable=False),
+    Index("ix_dicom_studies_date", "study_date", "study_instance_uid"),
+)
+
+dicom_instances_table = Table(
+    "dicom_instances",
+    schema,
+    Column("sop_instance_uid", String(64), primary_key=True),
+    Column("sop_class_uid", String(64), nullable=False),
+    Column("series_instance_uid", String(64), nullable=False, index=True),
+    Column("study_instance_uid", String(64), nullable=False),
+    Column("modality", String(16), nullable=False),
+    # Null for what is no image of the catalog: segmentations, reports, loops.
+    Column("image_id", String, unique=True),
+    # Relative to the studies folder; null for an image that is no DICOM file and is converted when asked for.
+    Column("file", String),
+    # Size and time of the file when it was looked at: another stamp, another content.
+    Column("stamp", String(48)),
+    _json("attributes", nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("origin", String(16), nullable=False),
+    Index("ix_dicom_instances_place", "study_instance_uid", "series_instance_uid", "modality"),
+    Index("ix_dicom_instances_modality", "modality", "study_instance_uid"),
 )
