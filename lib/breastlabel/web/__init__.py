@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 
+from breastlabel.web.ohif import host
+
 if TYPE_CHECKING:
     from breastlabel.label.app import BreastLabelApp
 
@@ -14,4 +16,4 @@ __all__ = ["web_routers"]
 
 def web_routers(app: BreastLabelApp) -> list[APIRouter]:
     """Every router of the reading room, bound to the app."""
-    return []
+    return [host.router(app)]
