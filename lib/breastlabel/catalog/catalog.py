@@ -20,6 +20,7 @@ from breastlabel.catalog.labels import Labels
 from breastlabel.catalog.leases import Leases
 from breastlabel.catalog.models import ImageRecord
 from breastlabel.catalog.patients import Exam, Patient
+from breastlabel.catalog.questions import Questions
 from breastlabel.catalog.scores import Scores
 from breastlabel.catalog.sessions import Sessions
 from breastlabel.catalog.studies_id import check_studies_id, remember_once
@@ -42,6 +43,7 @@ class Catalog:
         scores: what the acquisition methods say of the images.
         leases: who has which image in front of them.
         sessions: sittings of the annotators.
+        questions: segmentations that viewers stored, and what is asked about them.
         audit: who did what when.
         database: the connections that all of them share.
     """
@@ -65,6 +67,7 @@ class Catalog:
         self.scores = Scores(self.database)
         self.leases = Leases(self.database)
         self.sessions = Sessions(self.database)
+        self.questions = Questions(self.database, LabelFiles(studies), studies)
         self.audit = Audit(self.database)
 
     @classmethod

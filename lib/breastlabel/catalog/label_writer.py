@@ -74,6 +74,12 @@ class LabelWriter:
         with self._database.write() as connection:
             return self._record(connection, image_id, file, values, action)
 
+    def record_in(
+        self, connection: Connection, image_id: str, file: str, values: Mapping[str, Any]
+    ) -> LabelVersion:
+        """`record` in the caller's transaction."""
+        return self._record(connection, image_id, file, values, "label.save")
+
     def set_states(
         self,
         image_id: str,
