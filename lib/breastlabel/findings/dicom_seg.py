@@ -1,0 +1,250 @@
+"""A label map as DICOM Segmentation (PS3.3 A.51): BINARY, one segment a class, one object an image.
+
+- Segment 1 is ``benign`` and segment 2 ``malignant``, always both, so that a segment's number is the value
+  with which the class is painted in a label map, and a viewer offers both to a reader who corrects.
+- A class that is not painted has no frame. Where none is, which means "no lesion", segment 1 has one frame of
+  zeros: pixel data must not be empty (C.7.6.3), and a frame must belong to a segment.
+- Mammograms and ultrasound stills mostly have no frame of reference. The Derivation Image macro says which
+  image, and which of its frames, each pixel belongs to (A.51.3 asks for this or for the planes' positions);
+  the outline has the image's rows and columns, and Spatial Locations Preserved is YES.
+- For the same reason there is no Pixel Measures macro: a projection has no slice thickness, without which
+  readers refuse the macro. Sizes in mm stand in the report (`breastlabel.findings.dicom_sr`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from breastlabel import __version__
+from breastlabel.errors import InvalidImageError, InvalidLabelError
+from breastlabel.findings.dicom_codes import ABNORMAL_STRUCTURE, CLASSES, LESION
+from breastlabel.findings.dicom_identity import (
+    MANUFACTURER,
+    Algorithm,
+    is_our_uid,
+    is_ours,
+    our_uid,
+    require_highdicom,
+)
+from breastlabel.findings.dicom_source import (
+    breast_region,
+    check_source,
+    copy_patient_and_study,
+    frame_count,
+    laterality_of,
+    person_name,
+    stamp,
+)
+from breastlabel.findings.result import RESEARCH_USE
+from breastlabel.imaging.image import LabelArray
+from breastlabel.imaging.vocabulary import LesionClass
+
+if TYPE_CHECKING:
+    from highdicom.seg import SegmentDescription
+    from pydicom import Dataset
+
+__all__ = ["Algorithm", "is_our_uid", "is_ours", "segmentation_dataset"]
+
+# Secondary Capture stands in for the image's own class, which highdicom may not know; see `_stand_in`.
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_SERIES_NUMBER = 9001
+
+
+def segmentation_dataset(
+    mask: LabelArray,
+    source: Dataset,
+    *,
+    algorithm: Algorithm | None,
+    series_description: str,
+    corrected: bool = False,
+    creator: str | None = None,
+    probability: float | None = None,
+    frame: int | None = None,
+    created: datetime | None = None,
+) -> Dataset:
+    """A label map of an image as a DICOM Segmentation, with its file meta information.
+
+    The UIDs follow from the image, the maker and the content: writing the same result again gives the same
+    object, and all results of a model's version on an image are one series.
+
+    Args:
+        mask: (rows, cols) of the image, or of its frame.
+        source: the image; its pixels are not needed.
+        algorithm: what outlined; None for a reader by hand.
+        series_description: as viewers show it, at most 64 characters.
+        corrected: a reader corrected what the algorithm outlined (SEMIAUTOMATIC).
+        creator: the reader's name or login.
+        probability: of malignancy, said in the segments' descriptions.
+        frame: the frame of a cine loop, counted from 1.
+        created: the content's date and time; None for now.
+
+    Raises:
+        InvalidImageError: the source lacks a UID, or several frames come and none is named.
+        InvalidLabelError: the mask has another size, or values other than 0, 1 and 2.
+        MissingDependencyError: highdicom is not installed.
+    """
+    require_highdicom()
+    from highdicom.seg import Segmentation
+
+    check_source(source)
+    _check_frame(source, frame)
+    _check_mask(mask, source)
+    maker = ("", "") if algorithm is None else (algorithm.name, algorithm.version)
+    kind = "reading" if algorithm is None else "correction" if corrected else "proposal"
+    about = (str(source.SOPInstanceUID), str(frame or ""), kind, *maker, creator or "")
+    content = (np.packbits(mask > 0).tobytes(), np.packbits(mask == LesionClass.MALIGNANT).tobytes())
+    uid = our_uid("SEG", *about, series_description, repr(probability), *content)
+    segmentation = Segmentation(
+        source_images=[_stand_in(source)],
+        pixel_array=np.ascontiguousarray(mask),
+        segmentation_type="BINARY",
+        segment_descriptions=[
+            _segment(c, source, algorithm, corrected=corrected, probability=probability, about=about)
+            for c in (LesionClass.BENIGN, LesionClass.MALIGNANT)
+        ],
+        series_instance_uid=our_uid("SEG series", *about),
+        series_number=_SERIES_NUMBER,
+        sop_instance_uid=uid,
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=MANUFACTURER,
+        software_versions=__version__,
+        device_serial_number="1",
+        content_label=kind.upper(),
+        content_description=RESEARCH_USE,
+        series_description=series_description[:64],
+        omit_empty_frames=bool(mask.any()),
+    )
+    copy_patient_and_study(source, segmentation)
+    _refer(segmentation, source, frame)
+    _describe(segmentation, source, creator=creator, created=created or datetime.now(), about=about)
+    if not mask.any():
+        _keep_one_frame(segmentation)
+    return segmentation
+
+
+def _segment(
+    lesion: LesionClass,
+    source: Dataset,
+    algorithm: Algorithm | None,
+    *,
+    corrected: bool,
+    probability: float | None,
+    about: Sequence[str],
+) -> SegmentDescription:
+    from highdicom import AlgorithmIdentificationSequence
+    from highdicom.seg import SegmentDescription
+    from pydicom.sequence import Sequence as DicomSequence
+
+    identified = None
+    if algorithm is not None:
+        identified = AlgorithmIdentificationSequence(
+            name=algorithm.name,
+            version=algorithm.version,
+            family=algorithm.family.code(),
+            parameters=dict(algorithm.parameters) or None,
+        )
+    segment = SegmentDescription(
+        segment_number=int(lesion),
+        segment_label=lesion.label,
+        segmented_property_category=ABNORMAL_STRUCTURE.code(),
+        segmented_property_type=LESION.code(),
+        algorithm_type="MANUAL" if algorithm is None else "SEMIAUTOMATIC" if corrected else "AUTOMATIC",
+        algorithm_identification=identified,
+        tracking_uid=our_uid("segment", *about, lesion.label),
+        tracking_id=lesion.label,
+    )
+    kind = segment.SegmentedPropertyTypeCodeSequence[0]
+    kind.SegmentedPropertyTypeModifierCodeSequence = DicomSequence([CLASSES[lesion].item()])
+    segment.AnatomicRegionSequence = DicomSequence([breast_region(laterality_of(source))])
+    segment.RecommendedDisplayCIELabValue = _display_color(lesion)
+    if probability is not None:
+        segment.SegmentDescription = f"Probability of malignancy {probability:.3f}. {RESEARCH_USE}"
+    return segment
+
+
+def _display_color(lesion: LesionClass) -> list[int]:
+    """The class's colour in our pictures as PCS-Values, D50 (PS3.3 C.10.7.1.1)."""
+    from highdicom.color import CIELabColor
+    from skimage.color import rgb2lab
+
+    from breastlabel.inference.overlay import CLASS_COLORS
+
+    lab = rgb2lab(np.array(CLASS_COLORS[lesion]) / 255.0, illuminant="D50")
+    return [int(v) for v in CIELabColor(*(float(v) for v in lab)).value]
+
+
+def _refer(segmentation: Dataset, source: Dataset, frame: int | None) -> None:
+    """Name the image's own class, and the frame where one of several was outlined."""
+    segmentation.SourceImageSequence[0].ReferencedSOPClassUID = source.SOPClassUID
+    series = segmentation.ReferencedSeriesSequence[0]
+    series.ReferencedInstanceSequence[0].ReferencedSOPClassUID = source.SOPClassUID
+    for item in segmentation.PerFrameFunctionalGroupsSequence:
+        image = item.DerivationImageSequence[0].SourceImageSequence[0]
+        image.ReferencedSOPClassUID = source.SOPClassUID
+        if frame is not None:
+            image.ReferencedFrameNumber = frame
+
+
+def _describe(
+    segmentation: Dataset, source: Dataset, *, creator: str | None, created: datetime, about: Sequence[str]
+) -> None:
+    segmentation.ContentQualification = "RESEARCH"
+    segmentation.ContentCreatorName = person_name(creator)
+    segmentation.BodyPartExamined = "BREAST"
+    segmentation.PatientOrientation = source.get("PatientOrientation")
+    segmentation.LossyImageCompression = "01" if source.get("LossyImageCompression") == "01" else "00"
+    stamp(segmentation, created)
+    dimensions = our_uid("dimensions", *about)
+    for item in (*segmentation.DimensionOrganizationSequence, *segmentation.DimensionIndexSequence):
+        item.DimensionOrganizationUID = dimensions
+
+
+def _keep_one_frame(segmentation: Dataset) -> None:
+    """Of two frames of zeros, one a segment, the first."""
+    segmentation.PerFrameFunctionalGroupsSequence = segmentation.PerFrameFunctionalGroupsSequence[:1]
+    segmentation.NumberOfFrames = 1
+    size = -(-segmentation.Rows * segmentation.Columns // 8)
+    segmentation.PixelData = bytes(size + size % 2)
+
+
+def _stand_in(source: Dataset) -> Dataset:
+    """What highdicom needs of an image, nothing else: it knows neither every class nor every omission."""
+    from pydicom.dataset import Dataset
+
+    image = Dataset()
+    for keyword in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows", "Columns"):
+        setattr(image, keyword, source[keyword].value)
+    image.SOPClassUID = _SECONDARY_CAPTURE
+    image.Modality = str(source.get("Modality") or "OT")
+    for keyword in ("PatientID", "PatientName", "PatientSex", "AccessionNumber", "StudyID"):
+        setattr(image, keyword, "")
+    image.PatientBirthDate = image.StudyDate = image.StudyTime = None
+    return image
+
+
+def _check_frame(source: Dataset, frame: int | None) -> None:
+    frames = frame_count(source)
+    if frame is None and frames > 1:
+        raise InvalidImageError(
+            f"a still image is required; this one has {frames} frames; say which frame was outlined"
+        )
+    if frame is not None and not 1 <= frame <= frames:
+        raise InvalidImageError(f"a frame from 1 to {frames} is required; got {frame}")
+
+
+def _check_mask(mask: LabelArray, source: Dataset) -> None:
+    shape = (int(source.Rows), int(source.Columns))
+    if mask.shape != shape:
+        raise InvalidLabelError(
+            f"a label map of the image's {shape[0]} x {shape[1]} pixels is required; got shape {mask.shape}; "
+            "outline the image in its own size"
+        )
+    if mask.size and int(mask.max()) > LesionClass.MALIGNANT:
+        raise InvalidLabelError(
+            f"label values 0 (nothing), 1 (benign) and 2 (malignant) are required; got {int(mask.max())}"
+        )

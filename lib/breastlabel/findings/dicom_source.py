@@ -1,0 +1,138 @@
+"""What a result takes over from the image that it is about: patient, study, side, size of a pixel.
+
+Only what the image has is copied. What it lacks and the standard wants is left empty; nothing is made up.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from breastlabel.errors import InvalidImageError
+from breastlabel.findings.dicom_codes import BREAST, SIDES
+from breastlabel.imaging.dicom_spacing import pixel_spacing
+from breastlabel.imaging.mammogram_header import read_mammogram
+from breastlabel.imaging.ultrasound_regions import ultrasound_regions
+from breastlabel.imaging.vocabulary import Laterality
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+__all__ = [
+    "breast_region",
+    "check_source",
+    "copy_patient_and_study",
+    "frame_count",
+    "laterality_of",
+    "person_name",
+    "reference",
+    "size_of_a_pixel",
+    "stamp",
+]
+
+# Type 2 of the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): present, if need be empty.
+_ALWAYS = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+# Of the same modules and Patient Study (C.7.2.2), where the image has them.
+_WHERE_PRESENT = (
+    "IssuerOfPatientID",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    "StudyDescription",
+    "LongitudinalTemporalInformationModified",
+)
+_NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows", "Columns")
+_UTF8 = "ISO_IR 192"
+
+
+def check_source(source: Dataset) -> None:
+    """Require what a result must refer to.
+
+    Raises:
+        InvalidImageError: a UID, Rows or Columns is missing.
+    """
+    missing = [keyword for keyword in _NEEDED if not source.get(keyword)]
+    if missing:
+        raise InvalidImageError(
+            f"a DICOM image with {', '.join(_NEEDED)} is required for its result; it lacks "
+            f"{', '.join(missing)}; send the image again from its source"
+        )
+
+
+def copy_patient_and_study(source: Dataset, result: Dataset) -> None:
+    """Make the result one of the image's patient and study, in the same words; texts become UTF-8."""
+    result.SpecificCharacterSet = _UTF8
+    result.StudyInstanceUID = source.StudyInstanceUID
+    for keyword in (*_ALWAYS, *_WHERE_PRESENT):
+        if keyword in source:
+            value = source[keyword].value
+            # A person's name remembers the bytes of another character set.
+            setattr(result, keyword, str(value) if source[keyword].VR == "PN" and value else value)
+        elif keyword in _ALWAYS:
+            setattr(result, keyword, None)
+        elif keyword in result:
+            delattr(result, keyword)
+
+
+def reference(source: Dataset, *, frame: int | None = None) -> Dataset:
+    """An item that refers to the image (PS3.3 10.8), or to one frame of it, counted from 1."""
+    from pydicom.dataset import Dataset
+
+    item = Dataset()
+    item.ReferencedSOPClassUID = source.SOPClassUID
+    item.ReferencedSOPInstanceUID = source.SOPInstanceUID
+    if frame is not None:
+        item.ReferencedFrameNumber = frame
+    return item
+
+
+def frame_count(source: Dataset) -> int:
+    """Number of Frames, 1 for a still."""
+    return int(source.get("NumberOfFrames") or 1)
+
+
+def laterality_of(source: Dataset) -> Laterality | None:
+    """The side that the image names; None where it names none, or contradicts itself."""
+    return read_mammogram(source).laterality
+
+
+def size_of_a_pixel(source: Dataset) -> tuple[float, float] | None:
+    """(between rows, between columns) in mm in the breast, as `breastlabel.imaging.read_dicom` takes it."""
+    calibrated = ultrasound_regions(source).spacing if source.get("Modality") == "US" else None
+    return calibrated or pixel_spacing(source)
+
+
+def person_name(name: str | None) -> str:
+    """A login or a name as a person's name (PS3.5 6.2): one component group of at most 64 characters.
+
+    What has no caret is a family name, and gets one, so that nobody takes it for the form of before 1993.
+    """
+    plain = "".join(c if c.isprintable() and c not in "\\=" else " " for c in name or "").strip()[:63]
+    return plain if "^" in plain or not plain else f"{plain}^"
+
+
+def stamp(result: Dataset, created: datetime) -> None:
+    """Date and time of the series and its content."""
+    day, time = created.strftime("%Y%m%d"), created.strftime("%H%M%S")
+    result.ContentDate = result.SeriesDate = result.InstanceCreationDate = day
+    result.ContentTime = result.SeriesTime = result.InstanceCreationTime = time
+
+
+def breast_region(side: Laterality | None) -> Dataset:
+    """The breast as an item of the Anatomic Region Sequence, with its side where that is known."""
+    region = BREAST.item()
+    if side is not None:
+        region.AnatomicRegionModifierSequence = [SIDES[side].item()]
+    return region
