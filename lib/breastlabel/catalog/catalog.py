@@ -13,6 +13,7 @@ from sqlalchemy import insert, select
 from breastlabel.catalog.audit import Audit, record_act
 from breastlabel.catalog.counts import Counts, read_counts
 from breastlabel.catalog.database import Database, database_url
+from breastlabel.catalog.dicom_index import DicomIndex
 from breastlabel.catalog.folder import CATALOG_FILE, sync_folder
 from breastlabel.catalog.images import Images
 from breastlabel.catalog.label_files import LabelFiles
@@ -45,6 +46,7 @@ class Catalog:
         sessions: sittings of the annotators.
         questions: segmentations that viewers stored, and what is asked about them.
         audit: who did what when.
+        dicom: the DICOM instances that the images and what belongs to them are.
         database: the connections that all of them share.
     """
 
@@ -69,6 +71,7 @@ class Catalog:
         self.sessions = Sessions(self.database)
         self.questions = Questions(self.database, LabelFiles(studies), studies)
         self.audit = Audit(self.database)
+        self.dicom = DicomIndex(self)
 
     @classmethod
     def open(cls, studies: str | Path, *, create: bool = False) -> Self:

@@ -130,6 +130,7 @@ def take_in(catalog: Catalog, names: Iterable[str], *, modality: Modality = Moda
     # A label may have come before its image.
     labels.update((image_id, tag) for image_id in new for tag in label_tags(folder))
     reconcile_labels(catalog, labels)
+    catalog.dicom.look_again(images)
     return added
 
 
