@@ -38,6 +38,7 @@ from breastlabel.findings.dicom_source import (
     laterality_of,
     person_name,
     stamp,
+    stand_in,
 )
 from breastlabel.findings.result import RESEARCH_USE
 from breastlabel.imaging.image import LabelArray
@@ -49,8 +50,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Algorithm", "is_our_uid", "is_ours", "segmentation_dataset"]
 
-# Secondary Capture stands in for the image's own class, which highdicom may not know; see `_stand_in`.
-_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _SERIES_NUMBER = 9001
 
 
@@ -99,7 +98,7 @@ def segmentation_dataset(
     content = (np.packbits(mask > 0).tobytes(), np.packbits(mask == LesionClass.MALIGNANT).tobytes())
     uid = our_uid("SEG", *about, series_description, repr(probability), *content)
     segmentation = Segmentation(
-        source_images=[_stand_in(source)],
+        source_images=[stand_in(source)],
         pixel_array=np.ascontiguousarray(mask),
         segmentation_type="BINARY",
         segment_descriptions=[
@@ -210,21 +209,6 @@ def _keep_one_frame(segmentation: Dataset) -> None:
     segmentation.NumberOfFrames = 1
     size = -(-segmentation.Rows * segmentation.Columns // 8)
     segmentation.PixelData = bytes(size + size % 2)
-
-
-def _stand_in(source: Dataset) -> Dataset:
-    """What highdicom needs of an image, nothing else: it knows neither every class nor every omission."""
-    from pydicom.dataset import Dataset
-
-    image = Dataset()
-    for keyword in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows", "Columns"):
-        setattr(image, keyword, source[keyword].value)
-    image.SOPClassUID = _SECONDARY_CAPTURE
-    image.Modality = str(source.get("Modality") or "OT")
-    for keyword in ("PatientID", "PatientName", "PatientSex", "AccessionNumber", "StudyID"):
-        setattr(image, keyword, "")
-    image.PatientBirthDate = image.StudyDate = image.StudyTime = None
-    return image
 
 
 def _check_frame(source: Dataset, frame: int | None) -> None:

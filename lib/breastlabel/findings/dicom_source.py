@@ -28,6 +28,7 @@ __all__ = [
     "reference",
     "size_of_a_pixel",
     "stamp",
+    "stand_in",
 ]
 
 # Type 2 of the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): present, if need be empty.
@@ -54,6 +55,7 @@ _WHERE_PRESENT = (
     "LongitudinalTemporalInformationModified",
 )
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows", "Columns")
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _UTF8 = "ISO_IR 192"
 
 
@@ -96,6 +98,24 @@ def reference(source: Dataset, *, frame: int | None = None) -> Dataset:
     if frame is not None:
         item.ReferencedFrameNumber = frame
     return item
+
+
+def stand_in(source: Dataset) -> Dataset:
+    """What highdicom needs of an image, and nothing else: it knows neither every class nor every omission.
+
+    The class is Secondary Capture; who uses this puts the image's own class into the references.
+    """
+    from pydicom.dataset import Dataset
+
+    image = Dataset()
+    for keyword in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows", "Columns"):
+        setattr(image, keyword, source[keyword].value)
+    image.SOPClassUID = _SECONDARY_CAPTURE
+    image.Modality = str(source.get("Modality") or "OT")
+    for keyword in ("PatientID", "PatientName", "PatientSex", "AccessionNumber", "StudyID"):
+        setattr(image, keyword, "")
+    image.PatientBirthDate = image.StudyDate = image.StudyTime = None
+    return image
 
 
 def frame_count(source: Dataset) -> int:
