@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -11,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-__all__ = ["KeptSegmentation", "Status", "kept_from_row", "name_key"]
+__all__ = ["KeptSegmentation", "Status", "kept_from_row"]
 
 
 class Status(StrEnum):
@@ -55,11 +54,6 @@ class KeptSegmentation:
     answer: Mapping[str, str] | None
     answered_by: str | None
     answered_at: datetime | None
-
-
-def name_key(name: str) -> str:
-    """A segment's name as it is compared: without regard to case, blanks and how accents are encoded."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())[:128]
 
 
 def kept_from_row(row: RowMapping) -> KeptSegmentation:

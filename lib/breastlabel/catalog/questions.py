@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from breastlabel.catalog.audit import record_act
 from breastlabel.catalog.database import Database
-from breastlabel.catalog.kept_segmentation import KeptSegmentation, Status, kept_from_row, name_key
+from breastlabel.catalog.kept_segmentation import KeptSegmentation, Status, kept_from_row
 from breastlabel.catalog.label_batch import LabelBatch, Reading
 from breastlabel.catalog.label_files import LabelFiles
 from breastlabel.catalog.label_version import LabelVersion
@@ -104,7 +104,7 @@ class Questions:
         return found
 
     def meanings(self) -> dict[str, str]:
-        """What the site said for good: `name_key` of a segment -> benign, malignant or ignore."""
+        """What the site said for good: a segment's name as `segment_names.name_key` has it -> meaning."""
         query = select(segment_meanings_table.c.name, segment_meanings_table.c.meaning)
         with self._database.read() as connection:
             return {str(row.name): str(row.meaning) for row in connection.execute(query)}
@@ -198,7 +198,7 @@ class Questions:
             readings: none where nothing that is painted is a lesion.
             meanings: name -> meaning, as answered.
             answered_by: who; the labels' author stays who drew them.
-            remember: what counts from now on for segments of that `name_key`.
+            remember: what counts from now on for segments of a name, as `segment_names.name_key` has it.
 
         Returns:
             As `save`; no versions where somebody else had answered before.
@@ -261,13 +261,12 @@ class Questions:
             return
         self._database.serialize(connection, "segment meanings")
         table = segment_meanings_table
-        rows = {name_key(name): meaning for name, meaning in meanings.items()}
-        connection.execute(delete(table).where(table.c.name.in_(list(rows))))
+        connection.execute(delete(table).where(table.c.name.in_(list(meanings))))
         connection.execute(
             insert(table),
             [
                 {"name": name, "meaning": meaning, "author": author, "decided_at": now}
-                for name, meaning in sorted(rows.items())
+                for name, meaning in sorted(meanings.items())
             ],
         )
 
