@@ -7,8 +7,9 @@ In this order, the first that says something counts:
 3. the segment's label and its coded type: where both speak, they must agree;
 4. its recommended colour, where it is one of ours.
 
-What remains is unknown, and asked about. Nothing is guessed: a label is understood only where every word of it
-is, and one that names a class in words that are not (``not malignant``, ``benign?``) is a doubt, whatever the code.
+What remains is unknown, and asked about. Nothing is guessed: a label is understood only where every word of
+it is, and one that names a class beside other words (``not malignant``, ``benign?``) is a doubt, whatever the
+code says.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ _BIRADS_WORDS = re.compile(r"\b(?:acr\s*)?bi\W*rads\W*(?:category\W*|cat\W*)?(\d
 
 #: Coded concepts: those that we write (CID 6063), and neoplasms and diseases that are one by name.
 _CODES = {
-    **{Code(c.scheme, c.value): Meaning(lesion.label) for lesion, c in CLASSES.items()},
+    **{Code(CLASSES[c].scheme, CLASSES[c].value): meaning for meaning, c in _CLASSES.items()},
     Code("SCT", "3898006"): Meaning.BENIGN,  # Neoplasm, benign
     Code("SCT", "20376005"): Meaning.BENIGN,  # Benign neoplastic disease
     Code("SRT", "M-80000"): Meaning.BENIGN,  # Neoplasm, benign
