@@ -7,6 +7,7 @@ saves labels of PNG images with an LPS to RAS flip in the affine, while their pi
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ _LABEL_VALUES = [int(value) for value in LesionClass]
 
 def image_stem(path: Path | str) -> str:
     """The file's name without its image suffix: ``a.b.nii.gz`` -> ``a.b``; other names stay whole."""
-    name = Path(path).name
+    # Not by way of `Path`, which takes four times as long: a folder has tens of thousands of names.
+    name = os.path.basename(path)
     suffix = _suffix(name)
     return name[: len(name) - len(suffix)] if suffix else name
 
