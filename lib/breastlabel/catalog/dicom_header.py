@@ -80,9 +80,7 @@ def uids_of(header: Dataset, record: ImageRecord, *, salt: str) -> dict[str, str
     return {keyword: uid if is_uid(uid) else own[keyword] for keyword, uid in said.items()}
 
 
-def image_identity(
-    record: ImageRecord, *, salt: str, spacing: tuple[float, float] | None
-) -> ImageIdentity:
+def image_identity(record: ImageRecord, *, salt: str, spacing: tuple[float, float] | None) -> ImageIdentity:
     """What a conversion of an image says of it. The patient is known by key only.
 
     Args:
@@ -119,9 +117,7 @@ def _own_uids(record: ImageRecord, salt: str) -> dict[str, str]:
     }
 
 
-def _shape_and_spacing(
-    path: Path, record: ImageRecord
-) -> tuple[tuple[int, int], tuple[float, float] | None]:
+def _shape_and_spacing(path: Path, record: ImageRecord) -> tuple[tuple[int, int], tuple[float, float] | None]:
     if path.name.lower().endswith(RASTER_SUFFIXES):
         return image_space(path)[0], record.spacing
     image = read_image(path, modality=Modality(record.modality))

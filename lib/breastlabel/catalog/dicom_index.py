@@ -1,40 +1,33 @@
 """Which DICOM instances there are: every image of the catalog is one, and segmentations and reports are.
 
-Viewers know images by the UIDs of DICOM, the catalog by ids. A DICOM file has UIDs of its own; any other image
-gets some that are always the same (`derived_uid`) and is converted when a viewer asks for it.
+Viewers know images by the UIDs of DICOM, the catalog by ids. A DICOM file has UIDs of its own; any other
+image gets some that are always the same (`derived_uid`) and is converted when a viewer asks for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, FromClause, Select, and_, or_, select, true
+from sqlalchemy import ColumnElement, FromClause, Select, and_, select
 
 from breastlabel.catalog.dicom_instance import DicomInstance
+from breastlabel.catalog.dicom_looking import Looking, is_there
 from breastlabel.catalog.dicom_rows import add_instances
-from breastlabel.catalog.models import FILE_MISSING
 from breastlabel.catalog.tables import dicom_instances_table as instances
 from breastlabel.catalog.tables import images_table as images
-from breastlabel.errors import InvalidImageError, NotFoundError
-from breastlabel.imaging.stamps import stamp_of
 
 if TYPE_CHECKING:
     from breastlabel.catalog.catalog import Catalog
 
-__all__ = ["INDEXED", "DicomIndex", "is_there"]
+__all__ = ["INDEXED", "DicomIndex", "instance_columns", "instance_from_row"]
 
 _FIELDS = tuple(f.name for f in fields(DicomInstance))
 _CHUNK = 100
 
 #: The instances, each beside the image that it is.
 INDEXED: FromClause = instances.outerjoin(images, images.c.image_id == instances.c.image_id)
-
-
-def is_there() -> ColumnElement[bool]:
-    """The instances that can be had: not those of images whose file is gone."""
-    return or_(images.c.excluded.is_(None), images.c.excluded != FILE_MISSING)
 
 
 class DicomIndex:
@@ -46,7 +39,7 @@ class DicomIndex:
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
-        self._unreadable: set[tuple[str, str | None]] = set()
+        self._looking = Looking(catalog, self.add)
 
     # Looking
 
@@ -98,8 +91,12 @@ class DicomIndex:
         return found
 
     def _read(self, *which: ColumnElement[bool]) -> list[DicomInstance]:
-        query = instance_columns().where(and_(is_there(), *which)).order_by(
-            instances.c.study_instance_uid, instances.c.series_instance_uid, instances.c.sop_instance_uid
+        query = (
+            instance_columns()
+            .where(and_(is_there(), *which))
+            .order_by(
+                instances.c.study_instance_uid, instances.c.series_instance_uid, instances.c.sop_instance_uid
+            )
         )
         with self.catalog.database.read() as connection:
             return [instance_from_row(row) for row in connection.execute(query)]
@@ -125,50 +122,20 @@ class DicomIndex:
 
         Images whose file is gone, or cannot be read, are passed over.
         """
-        # Imported here: pydicom takes a tenth of a second, and most programs never look at a header.
-        from breastlabel.catalog.dicom_header import described_image
-
-        done, found = 0, []
-        for image_id, file in self._files(image_ids):
-            if stopped():
-                break
-            stamp = self._stamp(file)
-            if stamp is None or (image_id, stamp) in self._unreadable:
-                continue
-            try:
-                found.append(described_image(self.catalog, self.catalog.image(image_id), stamp=stamp))
-            except (InvalidImageError, NotFoundError, OSError):
-                self._unreadable.add((image_id, stamp))
-            if len(found) >= _CHUNK:
-                self.add(found)
-                done, found = done + len(found), []
-        self.add(found)
-        return done + len(found)
+        return self._looking.look_at(image_ids, stopped=stopped)
 
     def look_again(self, image_ids: Iterable[str]) -> int:
-        """`look_at` for those of these images whose files changed since, or that are new."""
-        wanted = list(image_ids)
-        changed: list[str] = []
-        for start in range(0, len(wanted), _CHUNK):
-            changed += self._changed(images.c.image_id.in_(wanted[start : start + _CHUNK]))
-        return self.look_at(changed)
+        """`look_at` for those of these images that changed since, or that are new."""
+        return self._looking.look_again(image_ids)
 
     def catch_up(self, *, stopped: Callable[[], bool] = lambda: False, changed: bool = False) -> int:
         """Look at all images that the index does not know; of how many there is an instance now.
 
         Args:
             stopped: asked again and again; once it is true, what was found until then is kept.
-            changed: look at those whose files changed since, too.
+            changed: look at those that changed since, too.
         """
-        done, last = 0, ""
-        while not stopped():
-            unknown = true() if changed else instances.c.sop_instance_uid.is_(None)
-            ids, last_seen = self._next_images(last, unknown)
-            if last_seen is None:
-                break
-            last = last_seen
-            done += self.look_at(self._changed(images.c.image_id.in_(ids)) if ids else [], stopped=stopped)
-        return done
+        return self._looking.catch_up(stopped=stopped, changed=changed)
 
     def remove(self, sop_instance_uids: Iterable[str]) -> None:
         """Forget instances; their files stay."""
@@ -177,43 +144,6 @@ class DicomIndex:
             for start in range(0, len(gone), _CHUNK):
                 chosen = instances.c.sop_instance_uid.in_(gone[start : start + _CHUNK])
                 connection.execute(instances.delete().where(chosen))
-
-    def _next_images(self, after: str, which: ColumnElement[bool]) -> tuple[list[str], str | None]:
-        query = (
-            select(images.c.image_id)
-            .select_from(images.outerjoin(instances, images.c.image_id == instances.c.image_id))
-            .where(images.c.image_id > after, is_there(), which)
-            .order_by(images.c.image_id)
-            .limit(_CHUNK)
-        )
-        with self.catalog.database.read() as connection:
-            ids = list(connection.scalars(query))
-        return ids, ids[-1] if ids else None
-
-    def _changed(self, which: ColumnElement[bool]) -> list[str]:
-        """Those of some images whose stamp is not the one that the index knows."""
-        query = (
-            select(images.c.image_id, images.c.file, instances.c.stamp)
-            .select_from(images.outerjoin(instances, images.c.image_id == instances.c.image_id))
-            .where(is_there(), which)
-        )
-        with self.catalog.database.read() as connection:
-            rows = connection.execute(query).all()
-        return [image_id for image_id, file, known in rows if known is None or self._stamp(file) != known]
-
-    def _files(self, image_ids: Iterable[str]) -> Iterator[tuple[str, str]]:
-        wanted = list(dict.fromkeys(image_ids))
-        for start in range(0, len(wanted), _CHUNK):
-            chosen = images.c.image_id.in_(wanted[start : start + _CHUNK])
-            query = select(images.c.image_id, images.c.file).where(is_there(), chosen)
-            with self.catalog.database.read() as connection:
-                rows = connection.execute(query).all()
-            yield from ((row.image_id, row.file) for row in rows)
-
-    def _stamp(self, file: str) -> str | None:
-        assert self.catalog.studies is not None
-        stamp = stamp_of(self.catalog.studies / file)
-        return None if stamp is None else f"{stamp[0]}-{stamp[1]}"
 
 
 def instance_columns() -> Select[Any]:

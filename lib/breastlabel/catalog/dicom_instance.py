@@ -153,7 +153,7 @@ def _json(dataset: Dataset, keywords: Iterable[str]) -> dict[str, Any]:
                 element = dataset[keyword].to_json_dict(None, 1 << 16)
                 # PostgreSQL's text holds no NUL, with which some devices fill values up.
                 found[tags_of((keyword,))[0]] = _clean(element)
-        except Exception:  # noqa: PERF203
+        except Exception:
             # Malformed bytes raise almost anything; an attribute that cannot be read is one that is not said.
             continue
     return found

@@ -22,7 +22,7 @@ _CHANGEABLE = tuple(f.name for f in fields(DicomInstance) if f.name != "received
 
 
 def add_instances(connection: Connection, found: Sequence[DicomInstance], *, salt: str) -> int:
-    """Insert or update in the caller's transaction, which no other of its kind runs beside; how many are new."""
+    """Insert or update in the caller's transaction, beside which no other of its kind runs; how many are new."""
     new = 0
     known: dict[str, Mapping[str, Any]] = {}
     wanted = _unique(found, salt)
@@ -74,7 +74,12 @@ def with_own_uid(instance: DicomInstance, salt: str) -> DicomInstance:
 def dicom_time(text: str) -> str:
     """A time (PS3.5 6.2) filled up to HHMMSS.FFFFFF; empty where it is none."""
     digits, _, fraction = text.strip().replace(":", "").partition(".")
-    if not digits.isdecimal() or len(digits) % 2 or len(digits) > 6 or (fraction and not fraction.isdecimal()):
+    if (
+        not digits.isdecimal()
+        or len(digits) % 2
+        or len(digits) > 6
+        or (fraction and not fraction.isdecimal())
+    ):
         return ""
     return f"{digits:0<6}.{fraction[:6]:0<6}"
 

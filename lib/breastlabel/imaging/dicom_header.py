@@ -181,8 +181,12 @@ def stated_modality(header: Dataset) -> str:
     return (text(header, "Modality") or "").upper()
 
 
-def read_dataset(path: Path, *, pixels: bool) -> Dataset:
+def read_dataset(path: Path, *, pixels: bool, lift: bool = True, defer: int | None = None) -> Dataset:
     """The elements of a file, those of an enhanced object's frame at the top level too.
+
+    Args:
+        lift: False leaves an enhanced object as it is.
+        defer: values of more bytes are read only when they are asked for.
 
     Raises:
         InvalidImageError: a deflated file is larger inside than any image.
@@ -196,8 +200,10 @@ def read_dataset(path: Path, *, pixels: bool) -> Dataset:
     meta = pydicom.filereader.read_file_meta_info(path)
     if str(meta.TransferSyntaxUID) == _DEFLATED:
         _check_inflated(path, meta)
-    dataset = pydicom.dcmread(path, stop_before_pixels=not pixels)
-    lift_functional_groups(dataset)
+        defer = None
+    dataset = pydicom.dcmread(path, stop_before_pixels=not pixels, defer_size=defer)
+    if lift:
+        lift_functional_groups(dataset)
     return dataset
 
 

@@ -243,7 +243,7 @@ def _add_grey_scale(dataset: Dataset) -> None:
 
 
 def _orientation(side: Laterality, view: ViewPosition) -> list[str]:
-    """Direction of rows and columns (C.7.6.1.1.1) as films are hung: the chest wall of the right breast right.
+    """Direction of rows and columns (C.7.6.1.1.1) as films are hung: a right breast's chest wall right.
 
     Nobody tells whether the file was mirrored; it is what the great majority of files are.
     """

@@ -6,8 +6,9 @@ import atexit
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monailabel.interfaces.app import MONAILabelApp
 
@@ -34,11 +35,19 @@ from breastlabel.label.predictors import ChampionPredictors
 from breastlabel.label.proposals import keep_proposal, painted
 from breastlabel.label.scoring import create_scoring_methods, scoring_job
 from breastlabel.label.segments import LABELS
-from breastlabel.label.strategies import DEFAULT_STRATEGY, create_strategies, lease_seconds
+from breastlabel.label.strategies import (
+    DEFAULT_STRATEGY,
+    LeasingStrategy,
+    create_strategies,
+    lease_seconds,
+)
 from breastlabel.label.systems import MODELS, selected_models
 from breastlabel.label.tools import put_tools_on_path
 from breastlabel.label.train import Trainer
 from breastlabel.training.registry import ModelRegistry, site_folder
+
+if TYPE_CHECKING:
+    from breastlabel.web.dicomweb.archive import Archive
 
 __all__ = ["BreastLabelApp"]
 
@@ -102,6 +111,13 @@ class BreastLabelApp(MONAILabelApp):
         self.catalog = Catalog.open(self.studies, create=True)
         self.corrections = CorrectionMeasures(self.catalog)
         return StudiesDatastore(self.catalog)
+
+    @cached_property
+    def archive(self) -> Archive:
+        """The instances that viewers load and store. Made when first asked for: child processes never ask."""
+        from breastlabel.web.dicomweb.archive import Archive
+
+        return Archive(self.catalog)
 
     def init_infers(self) -> dict[str, Any]:
         """The chosen systems, and ``explain``."""
@@ -269,6 +285,15 @@ class BreastLabelApp(MONAILabelApp):
     def trainers(self) -> list[str]:
         """Names of the trainers."""
         return list(self._trainers)
+
+    def strategies(self) -> dict[str, LeasingStrategy]:
+        """The strategies by their names, the default one first."""
+        return dict(self._strategies)
+
+    @property
+    def lease_seconds(self) -> float:
+        """How long what a reader was given is kept for them."""
+        return self._lease_seconds
 
     def checked_options(self, options: Any, *, image: str, model: str) -> dict[str, Any]:
         """A client's options, without what names the work itself.
