@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter
 
 from breastlabel.web.ohif import host
+from breastlabel.web.pages import assets
+from breastlabel.web.pages import routes as pages
+from breastlabel.web.routes import cases, learning, settings, training, uploads
 
 if TYPE_CHECKING:
     from breastlabel.label.app import BreastLabelApp
@@ -16,4 +19,13 @@ __all__ = ["web_routers"]
 
 def web_routers(app: BreastLabelApp) -> list[APIRouter]:
     """Every router of the reading room, bound to the app."""
-    return [host.router(app)]
+    return [
+        host.router(app),
+        assets.router(app),
+        pages.router(app),
+        learning.router(app),
+        uploads.router(app),
+        cases.router(app),
+        training.router(app),
+        settings.router(app),
+    ]
