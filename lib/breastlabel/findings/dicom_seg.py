@@ -7,8 +7,11 @@
 - Mammograms and ultrasound stills mostly have no frame of reference. The Derivation Image macro says which
   image, and which of its frames, each pixel belongs to (A.51.3 asks for this or for the planes' positions);
   the outline has the image's rows and columns, and Spatial Locations Preserved is YES.
-- For the same reason there is no Pixel Measures macro: a projection has no slice thickness, without which
-  readers refuse the macro. Sizes in mm stand in the report (`breastlabel.findings.dicom_sr`).
+- Plane Orientation holds the image's own Image Orientation (Patient), which few of these images have; else
+  the identity, which says no more than that the outline is not turned against the image. OHIF needs it: its
+  reader (3.13) refuses an object without orientation, and supposes this one for the image.
+- There is no Pixel Measures macro: a projection has no slice thickness, without which readers refuse the
+  macro. Sizes in mm stand in the report (`breastlabel.findings.dicom_sr`).
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from breastlabel.findings.dicom_source import (
     check_source,
     copy_patient_and_study,
     frame_count,
+    image_orientation,
     laterality_of,
     person_name,
     stamp,
@@ -121,8 +125,7 @@ def segmentation_dataset(
     copy_patient_and_study(source, segmentation)
     _refer(segmentation, source, frame)
     _describe(segmentation, source, creator=creator, created=created or datetime.now(), about=about)
-    if not mask.any():
-        _keep_one_frame(segmentation)
+    _tidy_pixels(segmentation, empty=not mask.any())
     return segmentation
 
 
@@ -179,6 +182,8 @@ def _display_color(lesion: LesionClass) -> list[int]:
 
 def _refer(segmentation: Dataset, source: Dataset, frame: int | None) -> None:
     """Name the image's own class, and the frame where one of several was outlined."""
+    from highdicom import PlaneOrientationSequence
+
     segmentation.SourceImageSequence[0].ReferencedSOPClassUID = source.SOPClassUID
     series = segmentation.ReferencedSeriesSequence[0]
     series.ReferencedInstanceSequence[0].ReferencedSOPClassUID = source.SOPClassUID
@@ -187,6 +192,8 @@ def _refer(segmentation: Dataset, source: Dataset, frame: int | None) -> None:
         image.ReferencedSOPClassUID = source.SOPClassUID
         if frame is not None:
             image.ReferencedFrameNumber = frame
+    shared = segmentation.SharedFunctionalGroupsSequence[0]
+    shared.PlaneOrientationSequence = PlaneOrientationSequence("PATIENT", image_orientation(source))
 
 
 def _describe(
@@ -196,6 +203,9 @@ def _describe(
     segmentation.ContentCreatorName = person_name(creator)
     segmentation.BodyPartExamined = "BREAST"
     segmentation.PatientOrientation = source.get("PatientOrientation")
+    if source.get("FrameOfReferenceUID"):
+        segmentation.FrameOfReferenceUID = source.FrameOfReferenceUID
+        segmentation.PositionReferenceIndicator = source.get("PositionReferenceIndicator")
     segmentation.LossyImageCompression = "01" if source.get("LossyImageCompression") == "01" else "00"
     stamp(segmentation, created)
     dimensions = our_uid("dimensions", *about)
@@ -203,12 +213,14 @@ def _describe(
         item.DimensionOrganizationUID = dimensions
 
 
-def _keep_one_frame(segmentation: Dataset) -> None:
-    """Of two frames of zeros, one a segment, the first."""
-    segmentation.PerFrameFunctionalGroupsSequence = segmentation.PerFrameFunctionalGroupsSequence[:1]
-    segmentation.NumberOfFrames = 1
-    size = -(-segmentation.Rows * segmentation.Columns // 8)
-    segmentation.PixelData = bytes(size + size % 2)
+def _tidy_pixels(segmentation: Dataset, *, empty: bool) -> None:
+    """Keep one of an empty label map's two frames of zeros, and pad with a zero (PS3.5 8.1.1), not a "0"."""
+    if empty:
+        segmentation.PerFrameFunctionalGroupsSequence = segmentation.PerFrameFunctionalGroupsSequence[:1]
+        segmentation.NumberOfFrames = 1
+    frames = int(segmentation.NumberOfFrames)
+    size = -(-segmentation.Rows * segmentation.Columns * frames // 8)
+    segmentation.PixelData = segmentation.PixelData[:size] + bytes(size % 2)
 
 
 def _check_frame(source: Dataset, frame: int | None) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from breastlabel.errors import InvalidImageError
 from breastlabel.findings.dicom_codes import BREAST, SIDES
 from breastlabel.imaging.dicom_spacing import pixel_spacing
+from breastlabel.imaging.dicom_values import numbers
 from breastlabel.imaging.mammogram_header import read_mammogram
 from breastlabel.imaging.ultrasound_regions import ultrasound_regions
 from breastlabel.imaging.vocabulary import Laterality
@@ -23,6 +24,7 @@ __all__ = [
     "check_source",
     "copy_patient_and_study",
     "frame_count",
+    "image_orientation",
     "laterality_of",
     "person_name",
     "reference",
@@ -121,6 +123,14 @@ def stand_in(source: Dataset) -> Dataset:
 def frame_count(source: Dataset) -> int:
     """Number of Frames, 1 for a still."""
     return int(source.get("NumberOfFrames") or 1)
+
+
+def image_orientation(source: Dataset) -> tuple[float, ...]:
+    """Image Orientation (Patient), the direction cosines of rows and columns; the identity where it is not
+    stated.
+    """
+    stated = numbers(source, "ImageOrientationPatient")
+    return stated if stated is not None and len(stated) == 6 else (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
 def laterality_of(source: Dataset) -> Laterality | None:

@@ -16,7 +16,8 @@ from breastlabel import __version__
 from breastlabel.findings.dicom_codes import COMMENT, OWN_SCHEME, PROCEDURES
 from breastlabel.findings.dicom_identity import MANUFACTURER, Algorithm, our_uid, require_highdicom
 from breastlabel.findings.dicom_source import check_source, copy_patient_and_study, stamp, stand_in
-from breastlabel.findings.dicom_sr_groups import ReportedImage, breast_group, lesion_group
+from breastlabel.findings.dicom_sr_groups import breast_group, lesion_group
+from breastlabel.findings.dicom_sr_image import ReportedImage
 from breastlabel.findings.result import RESEARCH_USE
 from breastlabel.imaging.vocabulary import Modality
 
