@@ -10,13 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 
 import breastlabel
 from breastlabel.catalog import Catalog
 from breastlabel.catalog.listing import waiting_modalities
 from breastlabel.catalog.watch import FolderWatcher
-from breastlabel.errors import BreastLabelError, StudiesError
+from breastlabel.errors import BreastLabelError
 from breastlabel.label.auto_scoring import AutoScoring
 from breastlabel.label.batch import BatchInference
 from breastlabel.label.breasts import Breasts
@@ -48,6 +49,8 @@ from breastlabel.training.registry import ModelRegistry, site_folder
 
 if TYPE_CHECKING:
     from breastlabel.web.dicomweb.archive import Archive
+    from breastlabel.web.pacs.pacs import Pacs
+    from breastlabel.web.pacs.settings import PacsSettings
 
 __all__ = ["BreastLabelApp"]
 
@@ -63,6 +66,7 @@ class BreastLabelApp(MONAILabelApp):
     Its direct base must be ``MONAILabelApp``: the loader looks for exactly that.
     """
 
+    _pacs_settings: PacsSettings | None = None
     _watcher: FolderWatcher | None = None
     _auto_scoring: AutoScoring | None = None
 
@@ -73,10 +77,9 @@ class BreastLabelApp(MONAILabelApp):
             self._models = selected_models((conf or {}).get("models"))
             self._lease_seconds = lease_seconds(conf)
             self._auto_score = bool(Options(conf).flag("auto_score", False))
-            self._prepare(studies)
             super().__init__(
                 app_dir,
-                studies,
+                str(self._prepare(studies)),
                 dict(conf or {}),
                 name="breastlabel",
                 description="Breast imaging: segment, classify, correct, retrain. For research only",
@@ -89,10 +92,16 @@ class BreastLabelApp(MONAILabelApp):
             raise
         self._auto_update_scoring = False
 
-    def _prepare(self, studies: str) -> None:
-        if studies.startswith(("http://", "https://")):
-            raise StudiesError("a folder of images is required; got a URL; copy the images into a folder")
+    def _prepare(self, studies: str) -> Path:
+        """The studies folder, which for a PACS is the one that mirrors it."""
         folder = Path(studies).absolute()
+        if studies.lower().startswith(("http://", "https://")):
+            # Imported here: the pages and routes that come with it are the server's alone.
+            from breastlabel.web.pacs.settings import mirror_folder, pacs_settings, require_another_server
+
+            self._pacs_settings = pacs_settings(studies)
+            require_another_server(self._pacs_settings, settings.MONAI_LABEL_SERVER_PORT)
+            folder = mirror_folder(self._pacs_settings)
         registry = ModelRegistry(folder)
         self.gate = InferenceGate()
         self.batch = BatchInference()
@@ -102,6 +111,7 @@ class BreastLabelApp(MONAILabelApp):
         )
         self.images = HeldImages()
         self.predictors = ChampionPredictors(registry, prepare=self.images.prepare)
+        return folder
 
     def init_datastore(self) -> StudiesDatastore:
         """The folder with its catalog, which stays open until `close`.
@@ -117,7 +127,16 @@ class BreastLabelApp(MONAILabelApp):
         """The instances that viewers load and store. Made when first asked for: child processes never ask."""
         from breastlabel.web.dicomweb.archive import Archive
 
-        return Archive(self.catalog)
+        return Archive(self.catalog) if self.pacs is None else self.pacs.archive
+
+    @cached_property
+    def pacs(self) -> Pacs | None:
+        """The PACS whose studies these are; None for a folder. Made when first asked for, as the archive is."""
+        if self._pacs_settings is None:
+            return None
+        from breastlabel.web.pacs.pacs import Pacs
+
+        return Pacs(self._pacs_settings, self.catalog)
 
     def init_infers(self) -> dict[str, Any]:
         """The chosen systems, and ``explain``."""

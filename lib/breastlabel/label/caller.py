@@ -26,10 +26,12 @@ class Caller:
     Attributes:
         user: name at the login; None where the server has none.
         host: address of the machine that the request came from; None outside a request.
+        roles: MONAI Label's names of what the user may do; without a login, all of them.
     """
 
     user: str | None = None
     host: str | None = None
+    roles: tuple[str, ...] = ()
 
     def author(self, options: Mapping[str, Any] | None = None) -> str | None:
         """The annotator: the login's user; without a login, whom the client names as ``author``."""
@@ -65,4 +67,5 @@ async def identify(request: Request, user: User = Security(get_current_user)) ->
     coroutine: what a plain function sets would be seen in its own worker thread only.
     """
     name = user.username if settings.MONAI_LABEL_AUTH_ENABLE else None
-    _CALLER.set(Caller(user=short_name(name), host=request.client.host if request.client else None))
+    host = request.client.host if request.client else None
+    _CALLER.set(Caller(user=short_name(name), host=host, roles=tuple(user.roles)))

@@ -23,6 +23,7 @@ from breastlabel.catalog import (
 )
 from breastlabel.catalog.scores import REVISIT
 from breastlabel.errors import UnknownNameError
+from breastlabel.imaging import Modality
 from breastlabel.label.caller import caller
 from breastlabel.label.options import Options
 from breastlabel.training.presets import MODALITIES
@@ -77,6 +78,14 @@ class LeasingStrategy(Strategy):
         """
         lease = self._acquire(request, datastore.catalog, self._order)
         return None if lease is None else self._answer(lease)
+
+    def orders(self, catalog: Catalog, modality: Modality | None = None) -> list[Order]:
+        """The order in which images are offered; several where each modality goes by scores of its own.
+
+        Args:
+            modality: only images of it; None offers all.
+        """
+        return [replace(self._order, modality=modality)]
 
     def _acquire(self, request: Mapping[str, Any], catalog: Catalog, order: Order) -> Lease | None:
         who, model = caller(), self._asked(request)
@@ -155,10 +164,23 @@ class ScoredStrategy(LeasingStrategy):
             "scored_by": None if run is None else self._scored_by(run),
         }
 
+    def orders(self, catalog: Catalog, modality: Modality | None = None) -> list[Order]:
+        """As `LeasingStrategy.orders`: by the scores that there are of each modality's models."""
+        found: list[Order] = []
+        for kind in Modality if modality is None else (modality,):
+            models = [model for model in self._models if MODALITIES[model] is kind]
+            run = self._run_of(models, catalog)
+            if run is not None:
+                found.append(replace(self._by(run), modality=kind))
+        return found or super().orders(catalog, modality)
+
     def _run(self, request: Mapping[str, Any], catalog: Catalog) -> ScoreRun | None:
         asked = self._asked(request)
+        return self._run_of([asked] if asked else self._models, catalog)
+
+    def _run_of(self, models: Sequence[str], catalog: Catalog) -> ScoreRun | None:
         runs = [run for run in catalog.scores.runs() if run.method == self.name]
-        for model in [asked] if asked else self._models:
+        for model in models:
             own = [run for run in runs if run.model == model]
             if own:
                 serving = self._version(model)

@@ -10,9 +10,14 @@ from monailabel.endpoints.user.auth import RBAC
 
 from breastlabel.label.caller import identify
 
-__all__ = ["ADMIN", "ANNOTATOR", "REVIEWER", "USER"]
+__all__ = ["ADMIN", "ANNOTATOR", "REVIEWER", "USER", "login_is_on"]
 
 USER: list[Any] = [Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER)), Depends(identify)]
 ANNOTATOR: list[Any] = [Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR)), Depends(identify)]
 REVIEWER: list[Any] = [Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_REVIEWER)), Depends(identify)]
 ADMIN: list[Any] = [Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ADMIN)), Depends(identify)]
+
+
+def login_is_on() -> bool:
+    """Whether the server asks who calls."""
+    return bool(settings.MONAI_LABEL_AUTH_ENABLE)

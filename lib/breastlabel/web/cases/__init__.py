@@ -1,0 +1,1 @@
+"""Cases: what a reader has in front of them, in the order in which reading helps most."""
