@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -62,6 +63,20 @@ class Segment:
     meaning: str = ""
     colour: tuple[float, float, float] | None = None
     background: bool = False
+
+    @property
+    def rgb(self) -> str | None:
+        """The colour as viewers show it, ``#rrggbb``."""
+        if self.colour is None:
+            return None
+        import numpy as np
+        from skimage.color import lab2rgb
+
+        with warnings.catch_warnings():
+            # A colour that no screen can show is clipped.
+            warnings.simplefilter("ignore")
+            red, green, blue = (round(255 * float(v)) for v in lab2rgb(np.array(self.colour)))
+        return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 class FramePlace(NamedTuple):

@@ -7,10 +7,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["MOST_BYTES", "MOST_BYTES_OF_FILES", "BodyLimit"]
+__all__ = ["MOST_BYTES", "MOST_BYTES_OF_DICOM", "MOST_BYTES_OF_FILES", "BodyLimit"]
 
 #: Of options, which are held in memory.
 MOST_BYTES = 8 * 2**20
+#: Of one segmentation, which is held in memory too: four full-field mammograms at 16 bits a pixel take 110 MB.
+MOST_BYTES_OF_DICOM = 256 * 2**20
 #: Of a form with files, which lie on the disk meanwhile. A cine loop in a DICOM file takes some hundred MiB.
 MOST_BYTES_OF_FILES = 2 * 2**30
 
@@ -31,8 +33,12 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        is_form = headers.get("content-type", "").lower().startswith("multipart/")
-        most = self._most_of_files if is_form else self._most
+        kind = headers.get("content-type", "").lower()
+        most = self._most
+        if kind.startswith("multipart/"):
+            most = self._most_of_files
+        elif kind.startswith("application/dicom") and not kind.startswith("application/dicom+"):
+            most = max(most, MOST_BYTES_OF_DICOM)
         reason = f"a request of at most {most} bytes is required; this one is larger; send less at once"
         announced = headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > most:

@@ -19,7 +19,7 @@ from breastlabel.label.infer import plain
 from breastlabel.label.options import Options
 from breastlabel.label.segments import read_segments
 
-__all__ = ["free_notes", "save_label_map"]
+__all__ = ["free_notes", "packed_nifti", "save_label_map"]
 
 # What the server itself says of an image or label; a client cannot set it.
 _OWN_KEYS = ("name", "path", "ts", "checksum", "id")
@@ -53,7 +53,7 @@ def save_label_map(
     options = Options(info)
     return catalog.labels.save(
         image_id,
-        _nifti(mask, geometry),
+        packed_nifti(mask, geometry),
         tag=tag,
         label=class_of_mask(mask).label,
         author=caller().author(info),
@@ -71,7 +71,8 @@ def free_notes(info: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in plain(info).items() if k not in _OWN_KEYS}
 
 
-def _nifti(mask: LabelArray, geometry: Geometry) -> bytes:
+def packed_nifti(mask: LabelArray, geometry: Geometry) -> bytes:
+    """A label map as ``.nii.gz``, in the space of its image."""
     # At level 1 a label map is a little larger than at 9, and packed ten times as fast.
     return gzip.compress(nifti_bytes(mask, geometry, compress=False), compresslevel=1, mtime=0)
 
