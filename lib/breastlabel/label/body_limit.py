@@ -11,7 +11,7 @@ __all__ = ["MOST_BYTES", "MOST_BYTES_OF_DICOM", "MOST_BYTES_OF_FILES", "BodyLimi
 
 #: Of options, which are held in memory.
 MOST_BYTES = 8 * 2**20
-#: Of one segmentation, which is held in memory too: four full-field mammograms at 16 bits a pixel take 110 MB.
+#: Of one segmentation, held in memory too: four full-field mammograms at 16 bits a pixel take 110 MB.
 MOST_BYTES_OF_DICOM = 256 * 2**20
 #: Of a form with files, which lie on the disk meanwhile. A cine loop in a DICOM file takes some hundred MiB.
 MOST_BYTES_OF_FILES = 2 * 2**30
