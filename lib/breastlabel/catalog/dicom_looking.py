@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, or_, select, true
+from sqlalchemy import ColumnElement, FromClause, or_, select, true
 
 from breastlabel.catalog.dicom_instance import DicomInstance
 from breastlabel.catalog.models import FILE_MISSING, ImageRecord, record_columns, record_from_row
@@ -24,9 +24,9 @@ __all__ = ["Looking", "is_there"]
 _CHUNK = 100
 
 
-def is_there() -> ColumnElement[bool]:
+def is_there(table: FromClause = images) -> ColumnElement[bool]:
     """The images whose files are there; in an outer join, what is no image too."""
-    return or_(images.c.excluded.is_(None), images.c.excluded != FILE_MISSING)
+    return or_(table.c.excluded.is_(None), table.c.excluded != FILE_MISSING)
 
 
 class Looking:

@@ -22,7 +22,11 @@ _CHANGEABLE = tuple(f.name for f in fields(DicomInstance) if f.name != "received
 
 
 def add_instances(connection: Connection, found: Sequence[DicomInstance], *, salt: str) -> int:
-    """Insert or update in the caller's transaction, beside which no other of its kind runs; how many are new."""
+    """Insert or update in the caller's transaction, which runs beside no other of its kind.
+
+    Returns:
+        How many are new.
+    """
     new = 0
     known: dict[str, Mapping[str, Any]] = {}
     wanted = _unique(found, salt)
@@ -151,10 +155,10 @@ def _study_row(uid: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "study_instance_uid": uid,
         "patient_id": text("PatientID"),
-        "patient_name": text("PatientName"),
+        "patient_name": text("PatientName").casefold(),
         "study_date": day if len(day) == 8 and day.isdecimal() else "",
         "study_time": dicom_time(text("StudyTime")),
         "accession_number": text("AccessionNumber"),
-        "study_description": text("StudyDescription"),
+        "study_description": text("StudyDescription").casefold(),
         "attributes": dict(sorted(attributes.items())),
     }

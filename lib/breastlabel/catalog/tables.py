@@ -235,6 +235,7 @@ dicom_studies_table = Table(
     schema,
     Column("study_instance_uid", String(64), primary_key=True),
     Column("patient_id", String, index=True),
+    # Names and descriptions are matched whatever their case, and stored in one.
     Column("patient_name", String),
     # As DICOM writes them, YYYYMMDD and HHMMSS.FFFFFF, filled up with zeros: they compare as text.
     Column("study_date", String(8)),
