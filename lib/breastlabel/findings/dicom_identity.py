@@ -8,6 +8,7 @@ made the object; and a viewer that saves a correction may copy the maker's name,
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -83,6 +84,8 @@ def require_highdicom() -> None:
             "highdicom is required to write DICOM SEG and SR; it is not installed; "
             "install breastlabel[server]"
         ) from error
+    # It tells the UIDs of what it copies from.
+    logging.getLogger("highdicom").setLevel(logging.WARNING)
 
 
 def _marked(digest: int) -> int:

@@ -124,7 +124,8 @@ def segmentation_dataset(
     )
     copy_patient_and_study(source, segmentation)
     _refer(segmentation, source, frame)
-    _describe(segmentation, source, creator=creator, created=created or datetime.now(), about=about)
+    _describe(segmentation, source, creator=creator, about=about)
+    stamp(segmentation, source, created)
     _tidy_pixels(segmentation, empty=not mask.any())
     return segmentation
 
@@ -197,7 +198,12 @@ def _refer(segmentation: Dataset, source: Dataset, frame: int | None) -> None:
 
 
 def _describe(
-    segmentation: Dataset, source: Dataset, *, creator: str | None, created: datetime, about: Sequence[str]
+    segmentation: Dataset,
+    source: Dataset,
+    *,
+    creator: str | None,
+    created: datetime | None,
+    about: Sequence[str],
 ) -> None:
     segmentation.ContentQualification = "RESEARCH"
     segmentation.ContentCreatorName = person_name(creator)
@@ -207,7 +213,6 @@ def _describe(
         segmentation.FrameOfReferenceUID = source.FrameOfReferenceUID
         segmentation.PositionReferenceIndicator = source.get("PositionReferenceIndicator")
     segmentation.LossyImageCompression = "01" if source.get("LossyImageCompression") == "01" else "00"
-    stamp(segmentation, created)
     dimensions = our_uid("dimensions", *about)
     for item in (*segmentation.DimensionOrganizationSequence, *segmentation.DimensionIndexSequence):
         item.DimensionOrganizationUID = dimensions

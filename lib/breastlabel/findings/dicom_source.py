@@ -5,7 +5,8 @@ Only what the image has is copied. What it lacks and the standard wants is left 
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from breastlabel.errors import InvalidImageError
@@ -80,14 +81,21 @@ def copy_patient_and_study(source: Dataset, result: Dataset) -> None:
     result.SpecificCharacterSet = _UTF8
     result.StudyInstanceUID = source.StudyInstanceUID
     for keyword in (*_ALWAYS, *_WHERE_PRESENT):
-        if keyword in source:
-            value = source[keyword].value
-            # A person's name remembers the bytes of another character set.
-            setattr(result, keyword, str(value) if source[keyword].VR == "PN" and value else value)
-        elif keyword in _ALWAYS:
-            setattr(result, keyword, None)
-        elif keyword in result:
-            delattr(result, keyword)
+        value = _stated(source, keyword)
+        if value is not None or keyword in _ALWAYS:
+            setattr(result, keyword, value)
+
+
+def _stated(source: Dataset, keyword: str) -> object:
+    from pydicom.valuerep import PersonName
+
+    try:
+        value = source.get(keyword)
+        # A person's name remembers the bytes of another character set.
+        return str(value) if isinstance(value, PersonName) else value
+    except Exception:
+        # pydicom decodes an element when it is asked for, and malformed bytes raise almost anything.
+        return None
 
 
 def reference(source: Dataset, *, frame: int | None = None) -> Dataset:
@@ -153,9 +161,19 @@ def person_name(name: str | None) -> str:
     return plain if "^" in plain or not plain else f"{plain}^"
 
 
-def stamp(result: Dataset, created: datetime) -> None:
-    """Date and time of the series and its content."""
-    day, time = created.strftime("%Y%m%d"), created.strftime("%H%M%S")
+def stamp(result: Dataset, source: Dataset, created: datetime | None) -> None:
+    """Date and time of the series and its content, in the image's time zone where it names one.
+
+    Args:
+        created: None for now.
+    """
+    moment = (datetime.now(UTC) if created is None else created).astimezone()
+    offset = str(_stated(source, "TimezoneOffsetFromUTC") or "")
+    if re.fullmatch(r"[+-](0\d|1[0-4])[0-5]\d", offset):
+        minutes = int(offset[1:3]) * 60 + int(offset[3:])
+        moment = moment.astimezone(timezone(timedelta(minutes=minutes if offset[0] == "+" else -minutes)))
+        result.TimezoneOffsetFromUTC = offset
+    day, time = moment.strftime("%Y%m%d"), moment.strftime("%H%M%S")
     result.ContentDate = result.SeriesDate = result.InstanceCreationDate = day
     result.ContentTime = result.SeriesTime = result.InstanceCreationTime = time
 

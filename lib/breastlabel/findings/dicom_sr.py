@@ -15,10 +15,15 @@ from typing import TYPE_CHECKING
 from breastlabel import __version__
 from breastlabel.findings.dicom_codes import COMMENT, OWN_SCHEME, PROCEDURES
 from breastlabel.findings.dicom_identity import MANUFACTURER, Algorithm, our_uid, require_highdicom
-from breastlabel.findings.dicom_source import check_source, copy_patient_and_study, stamp, stand_in
+from breastlabel.findings.dicom_source import (
+    check_source,
+    copy_patient_and_study,
+    reference,
+    stamp,
+    stand_in,
+)
 from breastlabel.findings.dicom_sr_groups import breast_group, lesion_group
 from breastlabel.findings.dicom_sr_image import ReportedImage
-from breastlabel.findings.result import RESEARCH_USE
 from breastlabel.imaging.vocabulary import Modality
 
 if TYPE_CHECKING:
@@ -27,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PROMPT", "ReportedImage", "report_dataset"]
 
-PROMPT = f"{RESEARCH_USE} A prompt for a second look, not a verdict."
+PROMPT = "Research use only. Not a medical device. A prompt for a second look, not a verdict."
 """Stands in every report."""
 
 _SERIES_NUMBER = 9002
@@ -38,7 +43,7 @@ def report_dataset(
     *,
     algorithm: Algorithm,
     series_description: str = "AI report",
-    priors: Sequence[Dataset] = (),
+    others: Sequence[Dataset] = (),
     created: datetime | None = None,
 ) -> Dataset:
     """A report on images of one study, with its file meta information.
@@ -49,7 +54,7 @@ def report_dataset(
     Args:
         images: at least one.
         series_description: as viewers show it, at most 64 characters.
-        priors: older images that were looked at, which are named as evidence.
+        others: further images that were looked at, such as older ones, which are named as evidence.
         created: the content's date and time; None for now.
 
     Raises:
@@ -61,7 +66,7 @@ def report_dataset(
     from highdicom.coding_schemes import CodingSchemeIdentificationItem
     from highdicom.sr import ComprehensiveSR
 
-    for source in (*(image.source for image in images), *priors):
+    for source in (*(image.source for image in images), *others):
         check_source(source)
     studies = {str(image.source.StudyInstanceUID) for image in images}
     if len(studies) != 1:
@@ -95,9 +100,9 @@ def report_dataset(
         ],
     )
     copy_patient_and_study(images[0].source, report)
-    stamp(report, created or datetime.now())
-    if priors:
-        _add_evidence(report, priors)
+    stamp(report, images[0].source, created)
+    if others:
+        _add_evidence(report, others)
     return report
 
 
@@ -150,17 +155,15 @@ def _observer(algorithm: Algorithm) -> ObservationContext:
     return ObservationContext(observer_device_context=context)
 
 
-def _add_evidence(report: Dataset, priors: Sequence[Dataset]) -> None:
+def _add_evidence(report: Dataset, others: Sequence[Dataset]) -> None:
     """Pertinent Other Evidence: a study an item, a series an item in it (PS3.3 C.17.2)."""
     from pydicom.dataset import Dataset
     from pydicom.sequence import Sequence as DicomSequence
 
-    from breastlabel.findings.dicom_source import reference
-
     studies: dict[str, dict[str, list[Dataset]]] = {}
-    for prior in priors:
-        series = studies.setdefault(str(prior.StudyInstanceUID), {})
-        series.setdefault(str(prior.SeriesInstanceUID), []).append(reference(prior))
+    for other in others:
+        series = studies.setdefault(str(other.StudyInstanceUID), {})
+        series.setdefault(str(other.SeriesInstanceUID), []).append(reference(other))
     items = []
     for study_uid, by_series in studies.items():
         item = Dataset()
