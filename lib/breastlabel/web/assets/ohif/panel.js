@@ -1,0 +1,264 @@
+/**
+ * The panel beside the images: the AI's opinion, the reader's tools and fields, and what follows.
+ * @module
+ */
+import { ask } from "/assets/api.js";
+import { nameOf } from "./case.js";
+import { button, choice, element, toggle } from "./elements.js";
+import { breastsSection, findingsSection, headSection, trainingSection } from "./sections.js";
+
+const NOTICE = "Research use only. Not a medical device. A prompt for a second look, not a verdict.";
+const TRAINING_EVERY = 10000;
+
+export class Panel {
+  /** @param {{reading: any, views: any, drawings: any, heatMaps: any, services: any, commandsManager: any}} tools */
+  constructor({ reading, views, drawings, heatMaps, services, commandsManager }) {
+    Object.assign(this, { reading, views, drawings, heatMaps, services, commandsManager });
+    this.root = element("div", { className: "breastlabel-panel", dataset: { cy: "breastlabel-panel" } });
+    this.said = { birads: "", lesion_type: "" };
+    this.busy = "";
+    /** Images that were saved or accepted since the case was opened. @type {Set<string>} */
+    this.done = new Set();
+    /** @type {{unsubscribe: () => void}[]} */
+    this._subscriptions = [];
+    reading.addEventListener("change", () => this.draw());
+    drawings.addEventListener("change", () => this.draw());
+    this.draw();
+  }
+
+  /** @param {HTMLElement} place */
+  mount(place) {
+    place.append(this.root);
+  }
+
+  /** When the viewer shows the case. */
+  start() {
+    const { cornerstoneViewportService: viewports, segmentationService, viewportGridService: grid } = this.services;
+    const follow = () => {
+      void this.drawings.sync();
+      this.heatMaps.sync();
+    };
+    this._subscriptions = [
+      viewports.subscribe(viewports.EVENTS.VIEWPORT_DATA_CHANGED, follow),
+      grid.subscribe(grid.EVENTS.VIEWPORTS_READY, follow),
+      grid.subscribe(grid.EVENTS.ACTIVE_VIEWPORT_ID_CHANGED, () => this.draw()),
+      segmentationService.subscribe(segmentationService.EVENTS.SEGMENTATION_ADDED, ({ segmentationId }) => {
+        // Ours are remembered in the same turn; what is not by then came from elsewhere.
+        setTimeout(() => void this.drawings.adopt(segmentationId), 500);
+      }),
+    ];
+    this._poll = setInterval(() => void this._askTraining(), TRAINING_EVERY);
+    // Pixels may come after the last event of their viewport.
+    this._again = setInterval(follow, 2000);
+    void this._askTraining();
+  }
+
+  stop() {
+    clearInterval(this._poll);
+    clearInterval(this._again);
+    for (const { unsubscribe } of this._subscriptions) unsubscribe();
+    this._subscriptions = [];
+  }
+
+  async _askTraining() {
+    try {
+      const training = await ask("/api/training");
+      if (JSON.stringify(training) === JSON.stringify(this.reading.training)) return;
+      this.reading.training = training;
+      this.reading.changed();
+    } catch {
+      // The next poll asks again; a training that nobody can see is no reason to disturb the reader.
+    }
+  }
+
+  /** Draw the panel anew. */
+  draw() {
+    const { reading } = this;
+    const at = this.root.scrollTop;
+    this.root.replaceChildren(
+      ...(reading.data ? this._case() : [this._none()]),
+      trainingSection(reading.training),
+      element("p", { className: "bl-notice" }, NOTICE),
+    );
+    this.root.scrollTop = at;
+  }
+
+  _none() {
+    return element("p", { className: "bl-soft" }, this.reading.problem || "No case is open.");
+  }
+
+  _case() {
+    const { reading } = this;
+    return [
+      headSection(reading, () => this.act("next", () => this.next())),
+      ...(reading.withheld() ? [this._withheld()] : [breastsSection(reading), findingsSection(reading, this.views)]),
+      this._look(),
+      this._draw(),
+      this._reading(),
+    ];
+  }
+
+  _withheld() {
+    return element(
+      "section",
+      { dataset: { cy: "breastlabel-withheld" } },
+      element("h3", {}, "Blinded first reading"),
+      element("p", {}, "The AI's opinion appears once you have saved your own."),
+      button("Show it now (noted)", "reveal", () => this.act("reveal", () => this.reveal())),
+    );
+  }
+
+  _look() {
+    const { drawings, heatMaps, reading } = this;
+    const run = button(this.busy === "run" ? "Running…" : "Run AI", "run", () => this.act("run", () => this.run()));
+    return element(
+      "section",
+      { className: "bl-row" },
+      !reading.withheld() && run,
+      toggle("Outlines", "show-mask", drawings.visible, (on) => drawings.show(on)),
+      !reading.withheld() && toggle("Heat map", "show-heat-map", heatMaps.visible, (on) => heatMaps.show(on)),
+    );
+  }
+
+  _draw() {
+    const { drawings } = this;
+    const tool = (text, name) =>
+      button(text, `draw-${name || "off"}`, () => this.act("draw", () => drawings.take(name)), {
+        className: drawings.tool === name ? `bl-tool bl-chosen ${name}` : `bl-tool ${name}`,
+        "aria-pressed": String(drawings.tool === name),
+      });
+    const radius = element("input", {
+      type: "range", min: "0.5", max: "30", step: "0.5", value: String(drawings.radius),
+      dataset: { cy: "breastlabel-radius" }, "aria-label": "brush radius",
+    });
+    radius.oninput = () => drawings.setRadius(Number(radius.value));
+    return element(
+      "section",
+      {},
+      element("h3", {}, "Draw"),
+      element("div", { className: "bl-row" }, tool("Malignant", "malignant"), tool("Benign", "benign"), tool("Erase", "erase"), tool("Off", "")),
+      element("label", { className: "bl-field" }, "Brush", radius),
+    );
+  }
+
+  _reading() {
+    const { reading, said } = this;
+    const pending = this._acceptable();
+    const acceptText = pending.length > 1 ? `Accept AI (${pending.length} views)` : "Accept AI";
+    return element(
+      "section",
+      {},
+      element("h3", {}, "Your reading"),
+      choice("BI-RADS", "birads", reading.settings.birads ?? [], said.birads, (value) => (said.birads = value)),
+      choice("Lesion type", "lesion-type", reading.settings.lesion_types ?? [], said.lesion_type, (value) => (said.lesion_type = value)),
+      element(
+        "div",
+        { className: "bl-row" },
+        !reading.withheld() &&
+          button(acceptText, "accept", () => this.act("accept", () => this.accept()), { disabled: !pending.length || Boolean(this.busy) }),
+        button(this.busy === "save" ? "Saving…" : "Save correction", "save", () => this.act("save", () => this.save()), {
+          className: "bl-main",
+          disabled: Boolean(this.busy),
+        }),
+      ),
+    );
+  }
+
+  /** One thing at a time, and what went wrong as one line. @param {string} name @param {() => Promise<void>} what */
+  async act(name, what) {
+    if (this.busy) return;
+    this.busy = name;
+    this.draw();
+    try {
+      await what();
+    } catch (error) {
+      this.toast(error.message, "error");
+    } finally {
+      this.busy = "";
+      this.draw();
+    }
+  }
+
+  /** @param {string} message @param {"success" | "error" | "info" | "warning"} type */
+  toast(message, type) {
+    this.services.uiNotificationService.show({ title: "breastlabel", message, type, duration: 6000 });
+  }
+
+  /** Images that the AI judged and the reader has neither changed nor dealt with. */
+  _acceptable() {
+    return this.reading.images().filter(
+      (image) => image.result && !this.done.has(image.image_id) && !this.drawings.isChanged(image.image_id),
+    );
+  }
+
+  _fields() {
+    return Object.fromEntries(Object.entries(this.said).filter(([, value]) => value));
+  }
+
+  /** Run the AI on the case's images, one after the other. */
+  async run() {
+    const { reading } = this;
+    for (const image of reading.images()) {
+      await ask(`/api/images/${encodeURIComponent(image.image_id)}/run`, { json: { client_id: reading.clientId } });
+      await reading.refresh();
+      await this.drawings.sync();
+    }
+    this.heatMaps.sync();
+  }
+
+  /** The AI's outlines become this reader's final labels. */
+  async accept() {
+    const { reading } = this;
+    const said = { client_id: reading.clientId, seconds_spent: reading.seconds(), ...this._fields() };
+    const versions = [];
+    for (const image of this._acceptable()) {
+      const { version } = await ask(`/api/images/${encodeURIComponent(image.image_id)}/accept`, { json: said });
+      this.done.add(image.image_id);
+      versions.push(`${nameOf(image)}: version ${version}`);
+    }
+    reading.restartClock();
+    await reading.refresh();
+    this.toast(`Accepted. ${versions.join(", ")}`, "success");
+  }
+
+  /** What was drawn becomes label versions; where nothing was, the view before the reader does, as it is. */
+  async save() {
+    const { reading, drawings } = this;
+    const active = this.views.active()?.image;
+    const drawn = drawings.changed();
+    const images = drawn.length || !active ? drawn : [active];
+    if (!images.length) throw new Error("an image of the case is required; none hangs in a view; show one and save again");
+    const said = { seconds_spent: reading.seconds(), ...this._fields() };
+    const saved = [];
+    let answered = "success";
+    for (const image of images) {
+      const answer = await drawings.save(image.image_id, said);
+      if (answer.status === "saved") {
+        this.done.add(image.image_id);
+        saved.push(`${nameOf(image)}: version ${answer.labels.map(({ version }) => version).join(", ")}`);
+      } else {
+        answered = "warning";
+        saved.push(`${nameOf(image)}: ${answer.reason || answer.status}`);
+      }
+    }
+    reading.restartClock();
+    await reading.refresh();
+    this.toast(`${answered === "success" ? "Saved." : "Not all was saved."} ${saved.join(", ")}`, answered);
+  }
+
+  /** The AI's opinion before the reader's own. */
+  async reveal() {
+    await this.reading.reveal();
+    await this.drawings.sync();
+  }
+
+  /** Go to the case where a reading helps most. */
+  async next() {
+    const { reading } = this;
+    const json = { client_id: reading.clientId, skip: [reading.data?.case_id].filter(Boolean) };
+    if (reading.data) json.modality = reading.data.modality;
+    const found = await ask("/api/cases/next", { json });
+    if (!found.ohif) throw new Error("the next case has no DICOM study; open it from the worklist");
+    window.location.assign(found.ohif);
+  }
+}
