@@ -36,6 +36,7 @@ from breastlabel.findings.dicom_identity import (
 from breastlabel.findings.dicom_source import (
     breast_region,
     check_source,
+    copy_image_facts,
     copy_patient_and_study,
     frame_count,
     image_orientation,
@@ -197,22 +198,11 @@ def _refer(segmentation: Dataset, source: Dataset, frame: int | None) -> None:
     shared.PlaneOrientationSequence = PlaneOrientationSequence("PATIENT", image_orientation(source))
 
 
-def _describe(
-    segmentation: Dataset,
-    source: Dataset,
-    *,
-    creator: str | None,
-    created: datetime | None,
-    about: Sequence[str],
-) -> None:
+def _describe(segmentation: Dataset, source: Dataset, *, creator: str | None, about: Sequence[str]) -> None:
     segmentation.ContentQualification = "RESEARCH"
     segmentation.ContentCreatorName = person_name(creator)
     segmentation.BodyPartExamined = "BREAST"
-    segmentation.PatientOrientation = source.get("PatientOrientation")
-    if source.get("FrameOfReferenceUID"):
-        segmentation.FrameOfReferenceUID = source.FrameOfReferenceUID
-        segmentation.PositionReferenceIndicator = source.get("PositionReferenceIndicator")
-    segmentation.LossyImageCompression = "01" if source.get("LossyImageCompression") == "01" else "00"
+    copy_image_facts(source, segmentation)
     dimensions = our_uid("dimensions", *about)
     for item in (*segmentation.DimensionOrganizationSequence, *segmentation.DimensionIndexSequence):
         item.DimensionOrganizationUID = dimensions

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "breast_region",
     "check_source",
+    "copy_image_facts",
     "copy_patient_and_study",
     "frame_count",
     "image_orientation",
@@ -83,6 +84,21 @@ def copy_patient_and_study(source: Dataset, result: Dataset) -> None:
     for keyword in (*_ALWAYS, *_WHERE_PRESENT):
         value = _stated(source, keyword)
         if value is not None or keyword in _ALWAYS:
+            setattr(result, keyword, value)
+
+
+def copy_image_facts(source: Dataset, result: Dataset) -> None:
+    """What an outline inherits: orientation, frame of reference, and that pixels were lossily compressed."""
+    result.PatientOrientation = _stated(source, "PatientOrientation")
+    frame_of_reference = _stated(source, "FrameOfReferenceUID")
+    if frame_of_reference:
+        result.FrameOfReferenceUID = frame_of_reference
+        result.PositionReferenceIndicator = _stated(source, "PositionReferenceIndicator")
+    lossy = _stated(source, "LossyImageCompression") == "01"
+    result.LossyImageCompression = "01" if lossy else "00"
+    for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod") if lossy else ():
+        value = _stated(source, keyword)
+        if value is not None:
             setattr(result, keyword, value)
 
 
