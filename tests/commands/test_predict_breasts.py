@@ -94,7 +94,8 @@ def test_images_given_together_are_judged_by_breast_and_exam(exam, checkpoint, t
     assert {f["change"]["comparison"] for f in results["rmlo"]["findings"]} == {"not comparable"}
     for name in results:
         folder = tmp_path / "out" / name
-        assert sorted(p.name for p in folder.iterdir()) == ["mask.nrrd", "overlay.png", "result.json"]
+        names = ["mask.nrrd", "overlay.png", "result.json", "seg.dcm", "sr.dcm"]
+        assert sorted(p.name for p in folder.iterdir()) == names
         assert read_mask(folder / "mask.nrrd").shape == SHAPE
         assert json.loads((folder / "result.json").read_text()) == results[name]
         text = (folder / "result.json").read_text()

@@ -58,10 +58,11 @@ def predict(
 ) -> None:
     """Outline and classify image files.
 
-    Each image gets a folder DIR/NAME with mask.nrrd, overlay.png and result.json. Mammograms that are given
-    together are put together by their headers: the views of a breast in one exam are judged as one, with the
-    older exams among them as priors; result.json says which images were looked at. An image that cannot be
-    analysed is named on stderr, the others go on, and the exit code is 1.
+    Each image gets a folder DIR/NAME with mask.nrrd, overlay.png and result.json; a DICOM image gets seg.dcm
+    (Segmentation) and sr.dcm (Structured Report) as well. Mammograms that are given together are put together
+    by their headers: the views of a breast in one exam are judged as one, with the older exams among them as
+    priors; result.json says which images were looked at. An image that cannot be analysed is named on stderr,
+    the others go on, and the exit code is 1.
 
     Example: breastlabel predict ultrasound scan.png --output out
 
@@ -144,9 +145,20 @@ def read_file(file: Path, modality: Modality) -> BreastImage:
 
 
 def write_answer(
-    output: Path, file: Path, image: BreastImage, prediction: Prediction, result: dict[str, Any]
+    output: Path,
+    file: Path,
+    image: BreastImage,
+    prediction: Prediction,
+    result: dict[str, Any],
+    *,
+    others: Sequence[Path] = (),
 ) -> None:
-    """Write the folder of one image's answer, which appears whole or not at all."""
+    """Write the folder of one image's answer, which appears whole or not at all.
+
+    Args:
+        others: further images that were looked at with it.
+    """
+    from breastlabel.commands.predict_dicom import write_dicom_results
     from breastlabel.imaging import image_stem, write_mask
     from breastlabel.inference import render_overlay, write_overlay
 
@@ -162,6 +174,7 @@ def write_answer(
             write_overlay(partial / "heatmap.png", picture)
         text = json.dumps(result, indent=2, allow_nan=False)
         (partial / "result.json").write_text(text + "\n", encoding="utf-8")
+        write_dicom_results(partial, file, prediction.mask, result, others=others)
         _replace_folder(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -95,8 +95,11 @@ def _write(
     for image_id in image_ids:
         index, file = answer.index(image_id), files[image_id]
         result = {"file": file.name, "model": model, **results.result(index)}
+        others = [files[view.image_id] for view in answer.sequence.views if view.image_id != image_id]
         try:
-            write_answer(output, file, answer.images[index], answer.prediction.images[index], result)
+            write_answer(
+                output, file, answer.images[index], answer.prediction.images[index], result, others=others
+            )
         except BreastLabelError as error:
             yield file, error
         else:
