@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from monailabel.config import settings
 
 from breastlabel.errors import InvalidImageError, NotFoundError, StudiesError, UnknownNameError
 from breastlabel.label.app import BreastLabelApp
@@ -42,9 +43,13 @@ def test_an_unknown_model_stops_the_start_with_the_reason(
     assert "breastlabel cannot start: models must be one of all, cad, " in caplog.text
 
 
-def test_a_url_is_no_studies_folder(tmp_path: Path) -> None:
-    with pytest.raises(StudiesError, match="folder of images is required"):
-        BreastLabelApp(str(tmp_path), "http://pacs/dicom-web", {})
+def test_a_url_of_the_server_itself_names_no_studies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(settings, "MONAI_LABEL_SERVER_PORT", 8123)
+    with pytest.raises(StudiesError, match="got that of this server itself"):
+        BreastLabelApp(str(tmp_path), "http://localhost:8123/dicom-web", {})
+    assert "breastlabel cannot start: the DICOMweb address of a PACS is required" in caplog.text
 
 
 def test_the_environments_programs_are_found_without_activation(

@@ -18,6 +18,7 @@ from breastlabel.catalog import Catalog
 from breastlabel.catalog.listing import waiting_modalities
 from breastlabel.catalog.watch import FolderWatcher
 from breastlabel.errors import BreastLabelError
+from breastlabel.label.asked_modality import check_modality
 from breastlabel.label.auto_scoring import AutoScoring
 from breastlabel.label.batch import BatchInference
 from breastlabel.label.breasts import Breasts
@@ -29,6 +30,7 @@ from breastlabel.label.gate import InferenceGate
 from breastlabel.label.held_images import HeldImages
 from breastlabel.label.infers import OUTLINING, WITHOUT_OUTLINES, create_infers
 from breastlabel.label.jobs import BackgroundJobs
+from breastlabel.label.login import login_from_environment
 from breastlabel.label.logs import configure_logging
 from breastlabel.label.next_sample import next_sample
 from breastlabel.label.options import Options
@@ -103,6 +105,7 @@ class BreastLabelApp(MONAILabelApp):
             require_another_server(self._pacs_settings, settings.MONAI_LABEL_SERVER_PORT)
             folder = mirror_folder(self._pacs_settings)
         registry = ModelRegistry(folder)
+        self.login = login_from_environment(site_folder(folder))
         self.gate = InferenceGate()
         self.batch = BatchInference()
         self.jobs = BackgroundJobs(site_folder(folder) / "jobs")
@@ -131,7 +134,7 @@ class BreastLabelApp(MONAILabelApp):
 
     @cached_property
     def pacs(self) -> Pacs | None:
-        """The PACS whose studies these are; None for a folder. Made when first asked for, as the archive is."""
+        """The PACS whose studies these are; None for a folder. Made when first asked for, as `archive`."""
         if self._pacs_settings is None:
             return None
         from breastlabel.web.pacs.pacs import Pacs
@@ -167,7 +170,11 @@ class BreastLabelApp(MONAILabelApp):
         from breastlabel.label.server import take_over
 
         self.cleanup_sessions()
-        take_over(self)
+        try:
+            take_over(self)
+        except BreastLabelError as error:
+            logger.error("breastlabel cannot start: %s", error)
+            raise
         self.jobs.watch()
         self.scoring_jobs.watch()
         self.corrections.catch_up()
@@ -182,6 +189,9 @@ class BreastLabelApp(MONAILabelApp):
                 job=lambda model: self._scoring_job({"model": model}),
             )
             self._auto_scoring.start()
+        # After the routes, of which some want to be told of what comes.
+        if self.pacs is not None:
+            self.pacs.start()
         atexit.register(self.close)
 
     def close(self) -> None:
@@ -191,6 +201,8 @@ class BreastLabelApp(MONAILabelApp):
             self._watcher.stop()
         if self._auto_scoring is not None:
             self._auto_scoring.close()
+        if "pacs" in self.__dict__ and self.pacs is not None:
+            self.pacs.close()
         self.corrections.close()
         self.catalog.close()
 
@@ -215,6 +227,7 @@ class BreastLabelApp(MONAILabelApp):
         Raises:
             NotFoundError: unknown model or image.
             CheckpointError: the model is not trained yet.
+            InvalidImageError: the image is of another modality than the model's, or cannot be read.
         """
         image_id, model = str(request.get("image", "")), str(request.get("model", ""))
         store = datastore or self.datastore()
@@ -223,7 +236,11 @@ class BreastLabelApp(MONAILabelApp):
             raise BadRequestError(
                 f"a model that outlines lesions is required for save_label; {model} does not; leave it out"
             )
-        result = self.infer_file(model, store.path(image_id), request, image_id=image_id)
+        path = store.path(image_id)
+        # ``explain`` looks through the eyes of the system that its options name.
+        asked = Options(request).text("explain_model", "") if model == "explain" else model
+        check_modality(self.catalog.image(image_id), str(asked))
+        result = self.infer_file(model, path, request, image_id=image_id)
         file, params = Path(result["file"]), result["params"]
         params["image_id"] = image_id
         if save:

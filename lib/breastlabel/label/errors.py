@@ -32,6 +32,7 @@ __all__ = [
     "BusyError",
     "ConflictError",
     "RunningError",
+    "UpstreamError",
     "add_error_handlers",
     "named",
     "status_of",
@@ -58,11 +59,16 @@ class ConflictError(BreastLabelError, RuntimeError):
     """The request is well formed, but what exists already stands against it."""
 
 
+class UpstreamError(BreastLabelError, RuntimeError):
+    """Another server, on which this one depends, did not do what it was asked for."""
+
+
 # The first class that fits counts, so subclasses stand before their bases.
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (RunningError, 429),
     (BusyError, 503),
     (ConflictError, 409),
+    (UpstreamError, 502),
     (NotFoundError, 404),
     (ImageNotFoundException, 404),
     (LabelNotFoundException, 404),

@@ -17,6 +17,11 @@ _TALKATIVE = (
     "multipart",
     "python_multipart",
     "filelock",
+    "dicomweb_client",
+    "httpcore",
+    "httpx",
+    "retrying",
+    "urllib3",
 )
 
 
