@@ -32,6 +32,7 @@ class Format(StrEnum):
     NIFTI = "nii.gz"
     NRRD = "nrrd"
     PNG = "png"
+    SEG = "seg"
 
 
 class Consensus(StrEnum):
@@ -124,7 +125,7 @@ def export(
     ] = False,
     file_format: Annotated[
         Format | None,
-        typer.Option("--format", help="Kind of file; else as they are stored.", show_default=False),
+        typer.Option("--format", help="Kind of file (seg: DICOM); else as stored.", show_default=False),
     ] = None,
     consensus: Annotated[
         Consensus | None,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from breastlabel.catalog import Catalog, ImageRecord, LabelVersion
 from breastlabel.catalog.readings import all_versions, readings_by_reader
 from breastlabel.datasets.export_index import ExportedLabel, SkippedLabel, indexed_files, write_index
+from breastlabel.datasets.exporting_seg import SEGMENTATION_SUFFIX, write_segmentation
 from breastlabel.errors import (
     BreastLabelError,
     InvalidLabelError,
@@ -21,6 +22,7 @@ from breastlabel.errors import (
     StudiesError,
     UnknownNameError,
 )
+from breastlabel.findings.dicom_identity import require_highdicom
 from breastlabel.imaging import LabelArray, image_stem, read_image, read_mask, write_mask
 from breastlabel.imaging.atomic import replace_folder, restore_folder, sync_files
 
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CONSENSUS", "FORMATS", "ExportSummary", "ExportedLabel", "SkippedLabel", "export_labels"]
 
-FORMATS = ("nii.gz", "nrrd", "png")
+_SEG = "seg"
+FORMATS = ("nii.gz", "nrrd", "png", _SEG)
 CONSENSUS = ("staple", "majority")
 _FINAL = "final"
 _MASKS = "masks"
@@ -69,7 +72,7 @@ def export_labels(
         tag: of the labels: ``final``, ``draft``, ``original`` (proposals) or another.
         by_split: masks lie in a folder a split: ``train``, ``val``, ``test`` and ``none``.
         every_version: every version of each image that was saved as the tag, the rejected ones too.
-        file_format: ``nii.gz``, ``nrrd`` or ``png``; None: as they are stored.
+        file_format: ``nii.gz``, ``nrrd``, ``png`` or ``seg`` (DICOM); None: as they are stored.
         consensus: of images that several read, one map by ``staple`` or ``majority``.
         progress: called with (done, of how many).
 
@@ -78,6 +81,7 @@ def export_labels(
         NotFoundError: there is no label of the tag.
         InvalidLabelError: a consensus of anything but the newest final labels was asked for.
         StudiesError: `output` is something else.
+        MissingDependencyError: a segmentation needs highdicom, which is not installed.
     """
     for kind, name, valid in (("format", file_format, FORMATS), ("consensus", consensus, CONSENSUS)):
         if name is not None and name not in valid:
@@ -86,6 +90,8 @@ def export_labels(
         raise InvalidLabelError(
             "a consensus takes the readers' newest final labels; got another choice; leave that out"
         )
+    if file_format == _SEG:
+        require_highdicom()
     output = output.absolute()
     restore_folder(output)
     _require_free(output)
@@ -131,6 +137,8 @@ class _Export:
         self._folder = folder
         self._by_split = by_split
         self._suffix = None if file_format is None else f".{file_format}"
+        if file_format == _SEG:
+            self._suffix = SEGMENTATION_SUFFIX
 
     @cached_property
     def _images(self) -> dict[str, ImageRecord]:
@@ -153,7 +161,7 @@ class _Export:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
         else:
-            self._write(target, read_mask(source), version.image_id)
+            self._write(target, read_mask(source), version.image_id, version=version)
         same = {f.name for f in fields(ExportedLabel)} & {f.name for f in fields(LabelVersion)}
         values = {name: getattr(version, name) for name in same - {"file", "sha256", "created_at"}}
         self._enter(target, **values, created_at=version.created_at.isoformat(timespec="seconds"))
@@ -171,7 +179,7 @@ class _Export:
         else:
             mask = majority(masks)
         target = self._place(image_id, image_id, self._suffix or ".nii.gz")
-        self._write(target, mask, image_id)
+        self._write(target, mask, image_id, consensus=method)
         self._enter(
             target,
             image_id=image_id,
@@ -196,8 +204,19 @@ class _Export:
             folder /= self._images[image_id].split or "none"
         return folder / f"{name}{suffix}"
 
-    def _write(self, target: Path, mask: LabelArray, image_id: str) -> None:
+    def _write(
+        self,
+        target: Path,
+        mask: LabelArray,
+        image_id: str,
+        *,
+        version: LabelVersion | None = None,
+        consensus: str | None = None,
+    ) -> None:
         record = self._images[image_id]
+        if target.name.endswith(SEGMENTATION_SUFFIX):
+            write_segmentation(target, mask, self._catalog, record, version=version, consensus=consensus)
+            return
         image = read_image(self._catalog.path(record), modality=record.modality)
         write_mask(target, mask, geometry=image.geometry)
 
