@@ -15,6 +15,7 @@ from monailabel.interfaces.app import MONAILabelApp
 
 import breastlabel
 from breastlabel.catalog import Catalog
+from breastlabel.catalog.dicom_indexer import DicomIndexer
 from breastlabel.catalog.listing import waiting_modalities
 from breastlabel.catalog.watch import FolderWatcher
 from breastlabel.errors import BreastLabelError
@@ -70,6 +71,7 @@ class BreastLabelApp(MONAILabelApp):
 
     _pacs_settings: PacsSettings | None = None
     _watcher: FolderWatcher | None = None
+    _indexer: DicomIndexer | None = None
     _auto_scoring: AutoScoring | None = None
 
     def __init__(self, app_dir: str, studies: str, conf: Mapping[str, str] | None) -> None:
@@ -180,6 +182,8 @@ class BreastLabelApp(MONAILabelApp):
         self.corrections.catch_up()
         self._watcher = FolderWatcher(self.catalog)
         self._watcher.start()
+        self._indexer = DicomIndexer(self.catalog)
+        self._indexer.start()
         if self._auto_score:
             self._auto_scoring = AutoScoring(
                 self.catalog,
@@ -199,6 +203,8 @@ class BreastLabelApp(MONAILabelApp):
         atexit.unregister(self.close)
         if self._watcher is not None:
             self._watcher.stop()
+        if self._indexer is not None:
+            self._indexer.stop()
         if self._auto_scoring is not None:
             self._auto_scoring.close()
         if "pacs" in self.__dict__ and self.pacs is not None:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import os
+
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["MOST_BYTES", "MOST_BYTES_OF_DICOM", "MOST_BYTES_OF_FILES", "BodyLimit"]
+from breastlabel.errors import StudiesError
+
+__all__ = [
+    "ARCHIVE_LIMIT",
+    "MOST_BYTES",
+    "MOST_BYTES_OF_DICOM",
+    "MOST_BYTES_OF_FILES",
+    "BodyLimit",
+    "most_bytes_of_archive",
+]
 
 #: Of options, which are held in memory.
 MOST_BYTES = 8 * 2**20
@@ -15,6 +26,26 @@ MOST_BYTES = 8 * 2**20
 MOST_BYTES_OF_DICOM = 256 * 2**20
 #: Of a form with files, which lie on the disk meanwhile. A cine loop in a DICOM file takes some hundred MiB.
 MOST_BYTES_OF_FILES = 2 * 2**30
+#: Set it to the GiB that one request may store in the archive; a modality sends a whole study at once.
+ARCHIVE_LIMIT = "BREASTLABEL_STOW_GIB"
+_ARCHIVE_GIB = 8.0
+_ARCHIVE_PATH = "/dicom-web/studies"
+
+
+def most_bytes_of_archive() -> int:
+    """What one request may store in the archive: instances go from the network to the disk piece by piece.
+
+    Raises:
+        StudiesError: the site's setting is no number above 0.
+    """
+    text = os.environ.get(ARCHIVE_LIMIT, "").strip()
+    try:
+        gib = float(text) if text else _ARCHIVE_GIB
+    except ValueError:
+        gib = 0.0
+    if not 0 < gib < 2**20:
+        raise StudiesError(f"{ARCHIVE_LIMIT} must be a number of GiB above 0; got another; correct it")
+    return int(gib * 2**30)
 
 
 class BodyLimit:
@@ -26,6 +57,7 @@ class BodyLimit:
         self._app = app
         self._most = most
         self._most_of_files = most_of_files
+        self._most_of_archive = most_bytes_of_archive()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and count what comes with it."""
@@ -36,7 +68,8 @@ class BodyLimit:
         kind = headers.get("content-type", "").lower()
         most = self._most
         if kind.startswith("multipart/"):
-            most = self._most_of_files
+            of_archive = scope["path"].startswith(_ARCHIVE_PATH)
+            most = self._most_of_archive if of_archive else self._most_of_files
         elif kind.startswith("application/dicom") and not kind.startswith("application/dicom+"):
             most = max(most, MOST_BYTES_OF_DICOM)
         reason = f"a request of at most {most} bytes is required; this one is larger; send less at once"
