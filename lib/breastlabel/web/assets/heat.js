@@ -49,11 +49,14 @@ export class HeatMap {
     this.canvas.dataset.region = share.toFixed(2);
   }
 
+  /** Whether a pixel of the region is within two of its border; the image's own border is none. */
   #onEdge(i, width, from) {
+    const column = i % width;
     for (const step of [1, 2]) {
-      for (const other of [i - step, i + step, i - step * width, i + step * width]) {
-        if (other < 0 || other >= this.heat.length || this.heat[other] < from) return true;
-      }
+      if (column >= step && this.heat[i - step] < from) return true;
+      if (column + step < width && this.heat[i + step] < from) return true;
+      // Beyond the first and the last row there is nothing, which is not colder.
+      if (this.heat[i - step * width] < from || this.heat[i + step * width] < from) return true;
     }
     return false;
   }

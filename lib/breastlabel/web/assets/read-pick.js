@@ -42,6 +42,19 @@ async function load() {
   }
 }
 
+/**
+ * The images of the exam that the page's address names, as the worklist does.
+ * @returns {Promise<{name: string, imageId: string}[]>}
+ */
+export async function examOfAddress() {
+  const id = new URLSearchParams(location.search).get("case");
+  if (!id) return [];
+  const exam = await ask(`/api/cases/${encodeURIComponent(id)}`);
+  return imagesOf(exam);
+}
+
+const imagesOf = (exam) => exam.images.map((image) => ({ name: nameOf(image), imageId: image.image_id }));
+
 /** @param {any} exam */
 function entry(exam) {
   const row = document.createElement("li");
@@ -55,7 +68,7 @@ function entry(exam) {
   button.append(text);
   button.addEventListener("click", () => {
     dialog.close();
-    take(exam.images.map((image) => ({ name: nameOf(image), imageId: image.image_id })));
+    take(imagesOf(exam));
   });
   row.append(button);
   return row;

@@ -128,6 +128,7 @@ function downloads(place, item, acts) {
 }
 
 function pictures(place, reading, result, tools) {
+  place.classList.toggle("few", result.pictures.length <= 4);
   const address = (name) => `/api/readings/${reading}/pictures/${name}.png`;
   for (const { name, title, explained } of result.pictures) {
     const figure = made("figure");

@@ -6,7 +6,6 @@
  * @property {string} name as the reader knows it; it never leaves the browser.
  * @property {File} [file] an upload.
  * @property {string} [imageId] an image of the studies.
- * @property {string} [form] age, side and view that are the item's own, as the catalog knows them.
  * @property {"queued"|"sending"|"running"|"done"|"failed"|"cancelled"} state
  * @property {string} said what is being done, or why it failed.
  * @property {string} [reading] the server's id.
@@ -14,8 +13,8 @@
  * @property {HTMLElement} row
  */
 
-import { ask, say } from "./api.js";
-import { pickExams } from "./read-pick.js";
+import { ask, clientId, say } from "./api.js";
+import { examOfAddress, pickExams } from "./read-pick.js";
 import { showResult } from "./read-result.js";
 
 const form = document.getElementById("form");
@@ -60,6 +59,8 @@ form.addEventListener("submit", (event) => {
 cancel.addEventListener("click", () => stopping?.abort());
 // The server forgets what the page lets go of.
 window.addEventListener("pagehide", () => items.forEach(forget));
+
+examOfAddress().then(add, (error) => (said.textContent = error.message));
 
 /** @param {Partial<Item>[]} more */
 function add(more) {
@@ -187,6 +188,7 @@ function body(item) {
   const data = new FormData(form);
   if (item.file) data.set("file", item.file, suffixOnly(item.file.name));
   else data.set("image_id", item.imageId);
+  data.set("client_id", clientId());
   return data;
 }
 

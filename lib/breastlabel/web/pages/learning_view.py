@@ -142,8 +142,6 @@ def _decision(decision: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _short(version: str) -> str:
-    """A version's date and the end of its name, as far as it is made like ours."""
+    """The end of a version that is made like ours, which tells it from others; the whole of another."""
     parts = version.split("-")
-    if len(parts) == 3 and len(parts[0]) == 8 and parts[0].isdecimal():
-        return f"{parts[0][:4]}-{parts[0][4:6]}-{parts[0][6:]} {parts[2]}"
-    return version
+    return parts[2] if len(parts) == 3 and len(parts[0]) == 8 and parts[0].isdecimal() else version

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from breastlabel.errors import InvalidImageError
 from breastlabel.findings.dicom_identity import Algorithm
 from breastlabel.findings.dicom_seg import segmentation_dataset
+from breastlabel.findings.dicom_sr import ReportedImage, report_dataset
 from breastlabel.imaging import read_mask
 from breastlabel.imaging.dicom_header import read_dataset
 from breastlabel.imaging.files import is_dicom
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from breastlabel.label.app import BreastLabelApp
 
-__all__ = ["reading_segmentation"]
+__all__ = ["reading_report_dataset", "reading_segmentation"]
 
 
 def reading_segmentation(app: BreastLabelApp, reading: Reading) -> bytes:
@@ -28,20 +30,49 @@ def reading_segmentation(app: BreastLabelApp, reading: Reading) -> bytes:
     Raises:
         InvalidImageError: the upload is no DICOM file, so that there is nothing to refer to.
     """
-    asked: Asked = reading.asked
-    result = reading.result or {}
-    params = result["params"]
-    segmentation = segmentation_dataset(
-        read_mask(reading.folder / MASK_FILE),
-        source_dataset(app, asked),
-        algorithm=Algorithm(name=asked.model, version=params["checkpoint_version"]),
-        series_description=f"breastlabel {asked.model}: proposal",
-        probability=params["malignancy_probability"],
+    return _bytes(_segmentation(reading, _source(app, reading.asked)))
+
+
+def reading_report_dataset(app: BreastLabelApp, reading: Reading) -> bytes:
+    """The findings of a reading that is done, as a DICOM SR file (TID 1500) that refers to its outlines.
+
+    Raises:
+        InvalidImageError: as `reading_segmentation`.
+    """
+    source = _source(app, reading.asked)
+    image = ReportedImage(
+        _params(reading),
+        source,
+        mask=read_mask(reading.folder / MASK_FILE),
+        segmentation=_segmentation(reading, source),
     )
-    return _bytes(segmentation)
+    model = reading.asked.model
+    report = report_dataset(
+        [image], algorithm=_algorithm(reading), series_description=f"breastlabel {model}: report"
+    )
+    return _bytes(report)
 
 
-def source_dataset(app: BreastLabelApp, asked: Asked) -> Dataset:
+def _params(reading: Reading) -> Mapping[str, Any]:
+    params: Mapping[str, Any] = (reading.result or {})["params"]
+    return params
+
+
+def _algorithm(reading: Reading) -> Algorithm:
+    return Algorithm(name=reading.asked.model, version=_params(reading)["checkpoint_version"])
+
+
+def _segmentation(reading: Reading, source: Dataset) -> Dataset:
+    return segmentation_dataset(
+        read_mask(reading.folder / MASK_FILE),
+        source,
+        algorithm=_algorithm(reading),
+        series_description=f"breastlabel {reading.asked.model}: proposal",
+        probability=_params(reading)["malignancy_probability"],
+    )
+
+
+def _source(app: BreastLabelApp, asked: Asked) -> Dataset:
     """The image as DICOM, without its pixels.
 
     Raises:

@@ -50,23 +50,23 @@ def reading_pictures(
         prepared: what it made of the image.
     """
     nothing = np.zeros(image.shape, np.uint8)
-    pictures = [
-        Picture("original", "Original", "As it was given.", _overlay(image.pixels, nothing)),
-        Picture("enhanced", "Enhanced", *_enhanced(image, preparation, prepared)),
-    ]
-    if image.modality is Modality.MG:
-        pictures += _regions(image, prediction)
     if prediction.mask.any():
         said = f"Outlined, and called {prediction.predicted.label}."
     elif prediction.lesion_probability.any():
         said = "Nothing was outlined."
     else:
         said = "This system gives a class and outlines nothing."
-    pictures.append(Picture("outline", "Outline", said, _overlay(image.pixels, prediction.mask)))
+    pictures = [
+        Picture("original", "Original", "As it was given.", _overlay(image.pixels, nothing)),
+        Picture("outline", "Outline", said, _overlay(image.pixels, prediction.mask)),
+    ]
     if prediction.heat_map is not None:
         explained = prediction.explained or prediction.predicted
         said = f"Where the network looked for {explained.label} (Grad-CAM)."
         pictures.append(Picture("heat", "Heat map", said, _heat(image, prediction.heat_map)))
+    pictures.append(Picture("enhanced", "Enhanced", *_enhanced(image, preparation, prepared)))
+    if image.modality is Modality.MG:
+        pictures += _regions(image, prediction)
     return pictures
 
 

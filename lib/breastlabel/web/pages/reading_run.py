@@ -198,6 +198,7 @@ def _downloads(asked: Asked, reports: list[str]) -> list[dict[str, str]]:
     ]
     if asked.image_id is not None or is_dicom(asked.file):
         found.append({"title": "DICOM SEG", "href": "/segmentation.dcm"})
+        found.append({"title": "DICOM SR", "href": "/report.dcm"})
     return found
 
 

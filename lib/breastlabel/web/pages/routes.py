@@ -1,18 +1,21 @@
-"""``/about`` and ``/read``."""
+"""``/worklist``, ``/read`` and ``/about``."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
+from breastlabel.catalog.case_order import CaseStatus
 from breastlabel.imaging import Density, Modality, ViewPosition
 from breastlabel.imaging.files import IMAGE_SUFFIXES
 from breastlabel.label.routes.roles import USER
 from breastlabel.label.systems import MODELS
+from breastlabel.web.cases.worklist import Worklist
 from breastlabel.web.pages.case_codes import browser_patterns
-from breastlabel.web.pages.rendering import page
+from breastlabel.web.pages.rendering import fragment, page
+from breastlabel.web.pages.worklist import Filter, worklist_view
 
 if TYPE_CHECKING:
     from breastlabel.label.app import BreastLabelApp
@@ -30,8 +33,20 @@ _TITLES = {Modality.MG: "a mammogram", Modality.US: "a breast ultrasound"}
 
 
 def router(app: BreastLabelApp) -> APIRouter:
-    """The page about the server, and the one that reads images."""
+    """The worklist, the page that reads images, and the one about the server."""
     routes = APIRouter(include_in_schema=False, dependencies=USER)
+    worklist = Worklist(app)
+
+    def view(request: Request, wanted: Filter) -> dict[str, Any]:
+        return worklist_view(app, worklist, wanted, address=server_address(request))
+
+    @routes.get("/worklist")
+    def cases(request: Request, wanted: Annotated[Filter, Depends(_filter)]) -> HTMLResponse:
+        return page("worklist", title="Worklist", view=view(request, wanted))
+
+    @routes.get("/worklist/list")
+    def listed(request: Request, wanted: Annotated[Filter, Depends(_filter)]) -> HTMLResponse:
+        return fragment("worklist_list", view=view(request, wanted))
 
     @routes.get("/about")
     def about(request: Request) -> HTMLResponse:
@@ -63,6 +78,15 @@ def router(app: BreastLabelApp) -> APIRouter:
         )
 
     return routes
+
+
+def _filter(
+    status: CaseStatus = CaseStatus.WAITING,
+    modality: Annotated[Literal["MG", "US", ""], Query()] = "",
+    strategy: Annotated[str, Query(max_length=64)] = "",
+    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+) -> Filter:
+    return Filter(status, Modality(modality) if modality else None, strategy or None, offset)
 
 
 def _models(app: BreastLabelApp) -> list[dict[str, Any]]:

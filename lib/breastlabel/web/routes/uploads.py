@@ -16,8 +16,9 @@ from breastlabel.label.caller import caller
 from breastlabel.label.errors import BadRequestError, ConflictError
 from breastlabel.label.routes.roles import ANNOTATOR, USER
 from breastlabel.label.systems import MODELS
+from breastlabel.web.pages.blinded import require_own_reading
 from breastlabel.web.pages.keeping import keep_upload
-from breastlabel.web.pages.reading_dicom import reading_segmentation
+from breastlabel.web.pages.reading_dicom import reading_report_dataset, reading_segmentation
 from breastlabel.web.pages.reading_run import Asked, ReadingRun, fitting_model, modality_of_file
 from breastlabel.web.pages.readings import Reading, Readings, ReadingState
 
@@ -52,13 +53,19 @@ def router(app: BreastLabelApp) -> APIRouter:
         side: Annotated[str, Form()] = "",
         view: Annotated[str, Form()] = "",
         density: Annotated[str, Form()] = "",
+        client_id: Annotated[str, Form()] = "",
     ) -> dict[str, Any]:
-        """An upload is kept for this reading alone; what is wrong with it is said at once."""
+        """An upload is kept for this reading alone; what is wrong with it is said at once.
+
+        Of an image of the studies, age, side, view and density are what the catalog knows.
+        """
         form = _form(code=code, age=age, side=side, view=view, density=density)
         if (file is None or not file.filename) == (not image_id):
             raise BadRequestError("a file or an image_id is required, and not both; give one of them")
         if image_id:
-            return _begin(_known(image_id, model, form))
+            asked = _known(image_id, model, form)
+            require_own_reading(app, image_id, client_id)
+            return _begin(asked)
         assert file is not None
         return _begin_upload(file, model, form)
 
@@ -120,6 +127,10 @@ def router(app: BreastLabelApp) -> APIRouter:
     @routes.get("/{reading_id}/segmentation.dcm", summary="Its outlines as DICOM SEG")
     def segmentation(reading_id: str) -> Response:
         return _dicom(reading_segmentation(app, _done(reading_id)), "segmentation.dcm")
+
+    @routes.get("/{reading_id}/report.dcm", summary="Its findings as DICOM SR (TID 1500)")
+    def structured_report(reading_id: str) -> Response:
+        return _dicom(reading_report_dataset(app, _done(reading_id)), "report.dcm")
 
     @routes.post("/{reading_id}/keep", summary="Add the upload to the studies", dependencies=ANNOTATOR)
     def keep(reading_id: str) -> dict[str, str]:
