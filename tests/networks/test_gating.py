@@ -1,7 +1,10 @@
+import math
+
+import pytest
 import torch
 from torch.nn import functional as F
 
-from breastlabel.networks.gating import crop_grid, lesion_summary, mean_under
+from breastlabel.networks.gating import MEASURES, crop_grid, lesion_measures, lesion_summary, mean_under
 
 
 def outline(size: int, top: int, left: int, height: int, width: int) -> torch.Tensor:
@@ -46,3 +49,25 @@ def test_the_crop_can_be_learned():
 def test_summary_is_share_and_peak():
     lesion = outline(8, 0, 0, 2, 4) * 0.5
     torch.testing.assert_close(lesion_summary(lesion), torch.tensor([[0.5 * 8 / 64, 0.5]]))
+
+
+def test_measures_say_how_large_how_sure_and_where():
+    logits = outline(64, 40, 8, 8, 12) * 16 - 8
+    area, surest, x, y, spread = lesion_measures(logits)[0].tolist()
+    assert area == pytest.approx(math.log1p(8 * 12), abs=0.01)
+    assert surest == pytest.approx(8)
+    assert (x, y) == pytest.approx(((8 + 6) / 32 - 1, (40 + 4) / 32 - 1), abs=0.01)
+    assert spread == pytest.approx(math.hypot(8, 12) / 12**0.5 / 32, abs=0.01)
+
+
+def test_measures_tell_a_small_lesion_from_none_and_its_turn():
+    none = lesion_measures(torch.full((1, 1, 64, 64), -9.0))[0]
+    small = lesion_measures(outline(64, 8, 30, 2, 2) * 12 - 9)[0]
+    assert none[2:].abs().max() < 0.01
+    assert small[0] - none[0] > 1
+    turned = lesion_measures((outline(64, 8, 30, 2, 2) * 12 - 9).flip(2))[0]
+    torch.testing.assert_close(turned, small * torch.tensor([1, 1, 1, -1, 1.0]), atol=1e-4, rtol=1e-4)
+
+
+def test_a_map_of_few_positions_has_measures_too():
+    assert lesion_measures(torch.zeros(2, 1, 2, 2)).shape == (2, MEASURES)

@@ -82,10 +82,26 @@ def test_gradients_reach_every_recurrence(recurrence, shortcut):
     assert untouched(network) == []
 
 
+@pytest.mark.parametrize("fed", ["features", "gated", "images"])
+@pytest.mark.parametrize("mask_gradient", [False, True])
+def test_gradients_reach_every_part_beside_measures(fed, mask_gradient):
+    network = tiny(
+        measures=True,
+        norm_steps=True,
+        sequence_input=fed,
+        mask_gradient=mask_gradient,
+        dropout=0.0,
+        mask_dropout=0.0,
+    )
+    images, sequence, context = breasts(1, 3, 2)
+    joint_loss(network(images, sequence, context)).backward()
+    assert untouched(network) == []
+
+
 @pytest.mark.parametrize("gate", ["soft", "crop"])
 def test_class_loss_moves_the_mask_layer_only_where_asked(gate):
     for asked in (False, True):
-        network = tiny(gate=gate, mask_gradient=asked)
+        network = tiny(gate=gate, mask_gradient=asked, measures=True)
         images, sequence, context = breasts(2, 1)
         network(images, sequence, context).class_logits.square().sum().backward()
         gradient = network.mask_head.project.weight.grad
@@ -256,6 +272,8 @@ def test_unknown_names_list_the_valid_ones(arguments, message):
 def test_a_gate_needs_an_outline_and_a_gated_input_a_gate():
     with pytest.raises(ValueError, match="gate 'soft' needs an outline"):
         tiny(segmentation=False)
+    with pytest.raises(ValueError, match="measures are of the outline that gates"):
+        tiny(gate="off", measures=True)
     with pytest.raises(ValueError, match="sequence_input 'images' needs a gate"):
         tiny(gate="off", sequence_input="images")
 

@@ -16,9 +16,18 @@ from breastlabel.networks.base import HybridOutput
 from breastlabel.networks.blocks import BlockEncoder, ConvBlock
 from breastlabel.networks.checkpointing import run_checkpointed
 from breastlabel.networks.decoder import UNetDecoder
-from breastlabel.networks.gating import GATES, crop_grid, lesion_summary, mean_under, pooled
+from breastlabel.networks.gating import (
+    GATES,
+    MEASURES,
+    crop_grid,
+    lesion_measures,
+    lesion_summary,
+    mean_under,
+    pooled,
+)
 from breastlabel.networks.heads import MaskHead
 from breastlabel.networks.sequences import SequenceBatch, SequenceNetwork
+from breastlabel.networks.texture import FeatureNorm
 
 __all__ = ["SEQUENCE_INPUTS", "MammographyHybrid"]
 
@@ -50,6 +59,8 @@ class MammographyHybrid(SequenceNetwork):
         gate: str = "soft",
         mask_gradient: bool = False,
         sequence_input: str = "features",
+        measures: bool = False,
+        norm_steps: bool = False,
         recurrence: str | None = "lstm",
         recurrent_hidden: int = 256,
         shortcut: bool = False,
@@ -77,6 +88,10 @@ class MammographyHybrid(SequenceNetwork):
             mask_gradient: whether the class loss moves the outline through the gate.
             sequence_input: what of each image the recurrence is fed: "features", of the whole image and of
                 the gated part; "gated", of the gated part alone; "images", the gated image, encoded again.
+            measures: whether the recurrence is told too how large, how sure and where the outline is, see
+                `lesion_measures`; needs a gate.
+            norm_steps: whether each number that the recurrence is fed is brought to one scale first (batch
+                normalisation): an outline's share of the image is else a hundredth of a feature.
             recurrence: "lstm", "gru", "bilstm", "transformer", "mean"; None looks at the newest image alone.
             recurrent_hidden: units, a direction.
             shortcut: whether the mean step of the newest exam reaches the dense layer beside the recurrence,
@@ -107,6 +122,8 @@ class MammographyHybrid(SequenceNetwork):
             "gate": gate,
             "mask_gradient": mask_gradient,
             "sequence_input": sequence_input,
+            "measures": measures,
+            "norm_steps": norm_steps,
             "recurrence": recurrence,
             "recurrent_hidden": recurrent_hidden,
             "shortcut": shortcut,
@@ -120,8 +137,9 @@ class MammographyHybrid(SequenceNetwork):
             # Whoever rebuilds the network from this has its weights, and needs no download.
             "pretrained": False,
         }
-        _check_gate(gate, sequence_input, segmentation)
+        _check_gate(gate, sequence_input, segmentation, measures)
         self.gate, self.sequence_input, self.mask_gradient = gate, sequence_input, mask_gradient
+        self.measures = measures
         self.checkpointing = checkpointing
         self.outlines = segmentation
         # Without recurrence only the newest image is looked at.
@@ -151,7 +169,10 @@ class MammographyHybrid(SequenceNetwork):
             )
             decoded_channels = self.decoder.out_channels
             self.mask_head = MaskHead(decoded_channels, dropout=mask_dropout)
-        step = _step_features(channels[-1], decoded_channels, gate, sequence_input) + CONTEXT_SIZE
+        read = _step_features(channels[-1], decoded_channels, gate, sequence_input)
+        read += MEASURES if measures else 0
+        self.step_norm = FeatureNorm(read) if norm_steps else None
+        step = read + CONTEXT_SIZE
         self.aggregation = create_aggregation(recurrence, step, recurrent_hidden)
         self.shortcut = shortcut and recurrence is not None
         self.dropout = nn.Dropout(dropout)
@@ -174,28 +195,33 @@ class MammographyHybrid(SequenceNetwork):
 
     def read(self, features: list[Tensor], decoded: Tensor, batch: SequenceBatch) -> HybridOutput:
         """Mask logits at the images' size, and class logits of the sequences."""
+        steps, mask_logits = self.steps(features[-1], decoded, batch.images)
+        return HybridOutput(mask_logits, self.classify(steps, batch))
+
+    def steps(self, deepest: Tensor, decoded: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+        """What the recurrence is fed of each image, (M, F) but for the context, and the mask logits."""
         if self.mask_head is None:
-            steps = pooled(features[-1])
-            mask_logits = self.no_outline(batch.images)
-        else:
-            coarse = self.mask_head(decoded).float()
-            steps = self._steps(features[-1], decoded, coarse, batch.images)
-            mask_logits = _at_size(coarse, batch.images)
+            return pooled(deepest), self.no_outline(images)
+        coarse = self.mask_head(decoded).float()
+        return self._steps(deepest, decoded, coarse, images), _at_size(coarse, images)
+
+    def classify(self, steps: Tensor, batch: SequenceBatch) -> Tensor:
+        """Class logits of the sequences, of the `steps` of their images; the pixels are not looked at."""
         # Full precision: errors add up along a sequence, and it is small.
         with torch.autocast(steps.device.type, enabled=False):
-            steps = torch.cat([steps.float(), batch.context.float()], dim=1)
+            steps = steps.float() if self.step_norm is None else self.step_norm(steps.float())
+            steps = torch.cat([steps, batch.context.float()], dim=1)
             answer = self.aggregation(steps, batch)
             if self.shortcut:
                 answer = torch.cat([answer, mean_of_newest(steps, batch)], dim=1)
-            class_logits = self.dense(self.dropout(answer))
-        return HybridOutput(mask_logits, class_logits)
+            class_logits: Tensor = self.dense(self.dropout(answer))
+        return class_logits
 
     def config(self) -> dict[str, object]:
         """The constructor's arguments as JSON values; ``pretrained`` is False, see there."""
         return dict(self._config)
 
     def _steps(self, deepest: Tensor, decoded: Tensor, coarse: Tensor, images: Tensor) -> Tensor:
-        """What the recurrence is fed of each image, (M, F)."""
         whole = pooled(deepest)
         if self.gate == "off":
             return whole
@@ -207,6 +233,8 @@ class MammographyHybrid(SequenceNetwork):
             parts = [self._gated(lesion, deepest), self._gated(lesion, decoded), lesion_summary(lesion)]
         if self.sequence_input != "gated":
             parts.insert(0, whole)
+        if self.measures:
+            parts.append(lesion_measures(coarse if self.mask_gradient else coarse.detach()))
         return torch.cat([part.float() for part in parts], dim=1)
 
     def _gated(self, lesion: Tensor, features: Tensor) -> Tensor:
@@ -230,13 +258,15 @@ class MammographyHybrid(SequenceNetwork):
 _WINDOW = (8, 8)
 
 
-def _check_gate(gate: str, sequence_input: str, segmentation: bool) -> None:
+def _check_gate(gate: str, sequence_input: str, segmentation: bool, measures: bool) -> None:
     if gate not in GATES:
         raise UnknownNameError("gate", gate, GATES)
     if sequence_input not in SEQUENCE_INPUTS:
         raise UnknownNameError("sequence_input", sequence_input, SEQUENCE_INPUTS)
     if gate != "off" and not segmentation:
         raise ValueError(f"gate '{gate}' needs an outline; give segmentation=True or gate='off'")
+    if gate == "off" and measures:
+        raise ValueError("measures are of the outline that gates; give gate='soft' or 'crop'")
     if gate == "off" and sequence_input != "features":
         raise ValueError(
             f"sequence_input '{sequence_input}' needs a gate; give gate='soft' or 'crop', or 'features'"

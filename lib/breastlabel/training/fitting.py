@@ -49,6 +49,7 @@ def fit_checkpoint(
     origin: Mapping[str, Any] | None = None,
     finish: Finish | None = None,
     kept: Kept | None = None,
+    judged_on: TrainingArrays | None = None,
     add_files: Callable[[Path], None] | None = None,
     on_epoch: Sequence[EpochCallback] = (),
     on_step: Sequence[StepCallback] = (),
@@ -62,6 +63,7 @@ def fit_checkpoint(
         origin: what else it must share, as JSON values.
         finish: what is still done to the fitted network before it is calibrated.
         kept: temperature and thresholds to keep instead of choosing them on ``val``.
+        judged_on: what they are chosen on instead of ``val``: whole images, where ``val`` is pieces of them.
         add_files: writes what else belongs to the checkpoint into its unfinished folder.
 
     Raises:
@@ -85,14 +87,15 @@ def fit_checkpoint(
         on_step=on_step,
     )
     fitted, recorded = (result.network, {}) if finish is None else finish(result)
-    choice = choose_on_validation(fitted, val, views=(inference or {}).get("tta", ()), kept=kept)
+    judged = val if judged_on is None else judged_on
+    choice = choose_on_validation(fitted, judged, views=(inference or {}).get("tta", ()), kept=kept)
     training = {
         **dict(provenance or {}),
         **recorded,
         "n_train": len(train),
         "n_train_images": len(train.images),
         "n_train_groups": len(np.unique(train.groups)),
-        "n_val": 0 if val is None else len(val),
+        "n_val": 0 if judged is None else len(judged),
         "data_fingerprint": train.fingerprint(),
         "device": str(best_device(device)),
         "seconds": round(result.seconds, 1),

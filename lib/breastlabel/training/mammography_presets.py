@@ -86,11 +86,14 @@ MAMMOGRAPHY: dict[str, Preset] = {
     "default": Preset(
         network={
             "name": "mammography",
-            "widths": (24, 32, 48, 80, 112),
+            "widths": (16, 32, 64, 96, 128),
+            "convs_per_block": 2,
             "residual": True,
             "stem_stride": 2,
             "pool_last": False,
-            "decoder_widths": (64, 48, 32, 24),
+            "decoder_widths": (64, 48, 32, 16),
+            "measures": True,
+            "norm_steps": True,
             "recurrence": "gru",
             "recurrent_hidden": 64,
             "shortcut": True,
