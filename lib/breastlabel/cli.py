@@ -28,6 +28,7 @@ from breastlabel.commands import (
     simulate,
     system,
     training,
+    users,
 )
 from breastlabel.commands.options import help_of
 from breastlabel.errors import BreastLabelError, UnknownNameError
@@ -64,6 +65,7 @@ for _name, _command in _COMMANDS.items():
     app.command(_name, help=help_of(_command))(_command)
 app.add_typer(models.app, name="models")
 app.add_typer(labels.app, name="labels")
+app.add_typer(users.app, name="users")
 app.command("doctor", help=help_of(system.doctor))(system.doctor)
 
 

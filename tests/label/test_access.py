@@ -56,20 +56,6 @@ def test_the_engineer_can_open_the_server(app: BreastLabelApp, monkeypatch: pyte
     assert answer(app, peer="192.168.1.7", host="mammo.hospital:8000") == 403
 
 
-def test_with_the_stock_login_every_route_asks_for_a_token(
-    app: BreastLabelApp, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from monailabel.config import settings
-    from monailabel.endpoints.user import auth
-
-    def refuse(token: str) -> None:
-        raise auth.InvalidTokenError("no key")
-
-    monkeypatch.setattr(settings, "MONAI_LABEL_AUTH_ENABLE", True)
-    monkeypatch.setattr(auth, "from_token", refuse)
-    assert answer(app, peer="192.168.1.7", host="mammo.hospital:8000") == 401
-
-
 @pytest.mark.parametrize("origin", ["http://127.0.0.1:8000", "http://localhost:3000", "http://[::1]:8000"])
 def test_pages_of_this_machine_are_answered(app: BreastLabelApp, origin: str) -> None:
     assert answer(app, origin=origin) == 200

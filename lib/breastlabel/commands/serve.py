@@ -24,7 +24,13 @@ __all__ = ["BreastLabelApp"]
 
 def serve(
     studies: Annotated[
-        Path, typer.Option("--studies", metavar="DIR", help="Folder of images to read.", show_default=False)
+        str,
+        typer.Option(
+            "--studies",
+            metavar="DIR|URL",
+            help="Folder of images to read, or the DICOMweb address of a PACS.",
+            show_default=False,
+        ),
     ],
     app: Annotated[
         Path | None,
@@ -42,36 +48,62 @@ def serve(
             "--models", metavar="NAME,...", help="Which models to serve; all by default.", show_default=False
         ),
     ] = None,
+    login: Annotated[
+        str | None,
+        typer.Option(
+            "--login",
+            metavar="FILE|URL",
+            envvar="BREASTLABEL_LOGIN",
+            help="Ask who calls: a file made by 'breastlabel users', or an OpenID Connect provider's address.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Start the server that 3D Slicer talks to. Ctrl-C stops it.
 
     The same as [bold]monailabel start_server --app apps/breast --studies DIR[/bold], but for this machine
-    alone.
+    alone. How to log in to a PACS is said by environment variables; see docs/how-to/pacs.md.
 
-    Example: breastlabel serve --studies ~/studies --port 8001
+    Examples: breastlabel serve --studies ~/studies --port 8001;
+    breastlabel serve --studies https://pacs.example.org/dicom-web
     """
     require_extra("monailabel", "server", what="the server")
-    require_studies(studies)
+    if not (is_url := studies.lower().startswith(("http://", "https://"))):
+        require_studies(Path(studies))
     if app is not None and not (app / "main.py").is_file():
         raise NotFoundError(
             f"--app must be a folder with main.py; got '{app}'; leave it out for the project's own"
         )
     _require_free_port(host, port)
-    if host not in ("127.0.0.1", "localhost", "::1"):
-        note("other machines are answered only with BREASTLABEL_ALLOW_REMOTE=1; there is no login")
+    if host not in ("127.0.0.1", "localhost", "::1") and not login:
+        note("other machines are answered only with BREASTLABEL_ALLOW_REMOTE=1; without a login (--login)")
+    if is_url:
+        # What the server would say too, after many seconds and among other lines.
+        from breastlabel.web.pacs.settings import pacs_settings, require_another_server
+
+        require_another_server(pacs_settings(studies), port)
     command = server_command(studies, app=app or app_folder(), host=host, port=port, models=models)
     # The server takes this process over, so that signals and the exit code are its own. Programs that come
     # with packages (dcmqi) must be found even where the environment was not activated.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     sys.stdout.flush()
-    os.execve(command[0], command, {**os.environ, "PATH": path})
+    settings = {"PATH": path, **({"BREASTLABEL_LOGIN": _absolute(login)} if login else {})}
+    os.execve(command[0], command, {**os.environ, **settings})
 
 
-def server_command(studies: Path, *, app: Path, host: str, port: int, models: str | None = None) -> list[str]:
+def server_command(
+    studies: str | Path, *, app: Path, host: str, port: int, models: str | None = None
+) -> list[str]:
     """The stock server's command line."""
+    url = str(studies).lower().startswith(("http://", "https://"))
+    where = str(studies) if url else str(Path(studies).absolute())
     command = [sys.executable, "-m", "monailabel.main", "start_server"]
-    command += ["--app", str(app), "--studies", str(studies.absolute()), "--host", host, "--port", str(port)]
+    command += ["--app", str(app), "--studies", where, "--host", host, "--port", str(port)]
     return [*command, "--conf", "models", models] if models else command
+
+
+def _absolute(login: str) -> str:
+    return login if login.startswith(("http://", "https://")) else str(Path(login).expanduser().absolute())
 
 
 def app_folder() -> Path:

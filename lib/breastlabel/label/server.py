@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from monailabel.config import settings
+from monailabel.endpoints.user.auth import get_current_user
 from starlette.routing import Mount
 
 from breastlabel.label.access import LocalOnly, remote_allowed
 from breastlabel.label.body_limit import BodyLimit
 from breastlabel.label.errors import add_error_handlers
+from breastlabel.label.login.guard import LoginGuard
+from breastlabel.label.login.monai_user import current_user, user_without_login
 from breastlabel.label.routes import all_routers
 from breastlabel.web import web_routers
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build_server", "take_over"]
 
+_CORS: dict[str, Any] = {"allow_credentials": True, "allow_methods": ["*"], "allow_headers": ["*"]}
 _LOCAL_ORIGINS = r"https?://(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?"
 
 
@@ -32,23 +36,26 @@ def build_server(app: BreastLabelApp) -> FastAPI:
     """
     server = FastAPI(title="breastlabel", version=app.version, description=app.description)
     add_error_handlers(server)
+    settings.MONAI_LABEL_AUTH_ENABLE = app.login is not None
+    server.dependency_overrides[get_current_user] = user_without_login if app.login is None else current_user
     for router in all_routers(app):
         server.include_router(router, prefix=settings.MONAI_LABEL_API_STR)
     for router in web_routers(app):
         server.include_router(router)
     server.add_middleware(BodyLimit)
     origins = [str(origin).rstrip("/") for origin in settings.MONAI_LABEL_CORS_ORIGINS]
-    server.add_middleware(
-        CORSMiddleware,
-        allow_origins=origins,
-        allow_origin_regex=_LOCAL_ORIGINS,
-        allow_credentials=True,
-        allow_methods=["*"],
-        allow_headers=["*"],
-    )
-    # Added last, so it stands outermost. With a login, the login decides who may come in.
-    if not settings.MONAI_LABEL_AUTH_ENABLE and not remote_allowed():
-        server.add_middleware(LocalOnly)
+    if app.login is None:
+        server.add_middleware(
+            CORSMiddleware, **_CORS, allow_origins=origins, allow_origin_regex=_LOCAL_ORIGINS
+        )
+        # Added last, so it stands outermost.
+        if not remote_allowed():
+            server.add_middleware(LocalOnly)
+        return server
+    server.add_middleware(LoginGuard, login=app.login)
+    # Outside the login, for a browser asks by itself, without cookie or token, whether it may ask. "*" would
+    # let any page use the cookie of whoever is logged in.
+    server.add_middleware(CORSMiddleware, **_CORS, allow_origins=[o for o in origins if o != "*"])
     return server
 
 

@@ -6,10 +6,22 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 
+from breastlabel.web.dicomweb import routes as dicomweb
 from breastlabel.web.ohif import host
+from breastlabel.web.pacs import proxy
 from breastlabel.web.pages import assets
 from breastlabel.web.pages import routes as pages
-from breastlabel.web.routes import cases, learning, settings, training, uploads
+from breastlabel.web.routes import (
+    cases,
+    images,
+    learning,
+    login,
+    questions,
+    segmentations,
+    settings,
+    training,
+    uploads,
+)
 
 if TYPE_CHECKING:
     from breastlabel.label.app import BreastLabelApp
@@ -20,12 +32,17 @@ __all__ = ["web_routers"]
 def web_routers(app: BreastLabelApp) -> list[APIRouter]:
     """Every router of the reading room, bound to the app."""
     return [
+        login.router(app),
+        dicomweb.router(app) if app.pacs is None else proxy.router(app.pacs),
         host.router(app),
         assets.router(app),
         pages.router(app),
         learning.router(app),
         uploads.router(app),
         cases.router(app),
+        images.router(app),
         training.router(app),
         settings.router(app),
+        segmentations.router(app),
+        questions.router(app),
     ]
