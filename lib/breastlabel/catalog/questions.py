@@ -164,9 +164,8 @@ class Questions:
                     sop_instance_uid, Status.QUESTION, author=author, client_id=client_id, info=info
                 )
                 statement = insert(segmentations_table).returning(_row.segmentation_id)
-                asked = connection.execute(
-                    statement.values(**values, labels=[], file=file, segments=[dict(s) for s in segments])
-                ).scalar_one()
+                values |= {"labels": [], "file": file, "segments": [dict(s) for s in segments]}
+                asked = connection.execute(statement.values(**values)).scalar_one()
                 connection.execute(
                     insert(question_images_table),
                     [{"image_id": i, "segmentation_id": asked} for i in sorted(set(image_ids))],

@@ -63,8 +63,8 @@ def _check_inflated(data: bytes) -> None:
         raise _damaged() from error
     if total > MAX_INFLATED:
         raise InvalidLabelError(
-            f"a deflated file of at most {MAX_INFLATED // 1_000_000} MB of content is required; this one holds "
-            "more; store it uncompressed"
+            f"a deflated file of at most {MAX_INFLATED // 1_000_000} MB of content is required; this one "
+            "holds more; store it uncompressed"
         )
 
 
