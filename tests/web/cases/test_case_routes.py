@@ -151,20 +151,18 @@ def test_what_a_client_skips_is_free_for_others(client: TestClient) -> None:
     assert bens["case_id"] == mine["case_id"]
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
+def test_a_request_that_does_not_fit_is_refused(client: TestClient) -> None:
+    bodies: list[dict[str, Any]] = [
         {"skip": "x"},
         {"skip": ["x"] * 1001},
         {"modality": "CT"},
         {"strategy": "best"},
         {"skip": [{"a": 1}] * 2000},
-    ],
-)
-def test_a_request_that_does_not_fit_is_refused(client: TestClient, body: dict[str, Any]) -> None:
-    answer = client.post("/api/cases/next", json={"client_id": "anna", **body})
-    assert answer.status_code in (400, 404)
-    assert answer.json()["detail"]
+    ]
+    for body in bodies:
+        answer = client.post("/api/cases/next", json={"client_id": "anna", **body})
+        assert answer.status_code in (400, 404), body
+        assert answer.json()["detail"]
 
 
 def test_a_case_is_read_when_all_its_images_have_a_label(client: TestClient, app: BreastLabelApp) -> None:
