@@ -79,7 +79,7 @@ def test_names_that_lead_outside_are_left_out(tmp_path):
     files = {**FILES, "package/dist/../../../escaped.js": b"x", "package/dist//etc/escaped.js": b"x"}
     path, integrity = archive(tmp_path, files)
     unpack(path, tmp_path / "cache", integrity=integrity)
-    assert [p for p in tmp_path.rglob("escaped.js")] == []
+    assert list(tmp_path.rglob("escaped.js")) == []
 
 
 def test_unpacking_again_replaces_what_was_there(tmp_path):

@@ -27,7 +27,7 @@ INTEGRITY: Final = (
 #: The path under which the server offers the viewer. The built files name it, so it is fixed when they are
 #: unpacked.
 PUBLIC_PATH: Final = "/ohif/"
-#: How the files were changed when they were unpacked; counted up when that changes, so that they are made anew.
+#: How the files were changed when they were unpacked; counted up with that, so that they are made anew.
 LAYOUT: Final = 1
 FOLDER_VARIABLE: Final = "BREASTLABEL_OHIF"
 

@@ -1,8 +1,8 @@
 """Unpack OHIF's built viewer for our server: ``python -m breastlabel.web.ohif.unpack ARCHIVE [FOLDER]``.
 
 The package is built for a server's root. Its public path stands as a plain string in a few known places:
-``index.html``, the style sheets' ``url(/...)``, the module loader's ``__webpack_require__.p = "/"`` in the main
-bundle and in each worker. They are rewritten once, here, rather than on every answer.
+``index.html``, the style sheets' ``url(/...)``, the module loader's ``__webpack_require__.p = "/"`` in the
+main bundle and in each worker. They are rewritten once, here, rather than on every answer.
 """
 
 from __future__ import annotations

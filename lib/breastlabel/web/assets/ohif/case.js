@@ -89,10 +89,7 @@ export class Case extends EventTarget {
 
   /** Whether the AI's opinion is withheld until the reader has one. */
   withheld() {
-    const images = this.images();
-    return Boolean(
-      this.settings.blinded_first_reading && images.length && images.every((image) => !image.result),
-    );
+    return Boolean(this.data?.withheld);
   }
 
   /** @returns {"mammography" | "mammography with prior" | "one"} which hanging protocol fits */

@@ -206,7 +206,7 @@ export class Drawings extends EventTarget {
     const { segmentationService } = this.services;
     const tools = { commandsManager, extensionManager, segmentationService };
     const body = await dicomOf(tools, drawing.segmentationId);
-    const query = new URLSearchParams({ client_id: this.reading.clientId, ...said });
+    const query = new URLSearchParams({ client_id: this.reading.clientId, complete: "true", ...said });
     const answer = await ask(`/api/segmentations?${query}`, {
       method: "POST",
       body,

@@ -56,7 +56,7 @@ const protocol = (id, name, kind, places, stages) => ({
   name,
   locked: true,
   toolGroupIds: ["default"],
-  numberOfPriorsReferenced: -1,
+  numberOfPriorsReferenced: 1,
   protocolMatchingRules: [{ id: kind, weight: 1000, attribute: KIND, constraint: { equals: { value: kind } }, required: true }],
   displaySetSelectors: Object.fromEntries(places.map((place) => [place, selector(place)])),
   stages,

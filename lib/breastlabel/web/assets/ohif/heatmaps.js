@@ -44,7 +44,8 @@ export class HeatMaps {
     const follow = () => this._place(picture, image.image_id);
     picture.addEventListener("load", follow);
     picture.addEventListener("error", () => this._remove(element));
-    picture.src = `/api/images/${encodeURIComponent(image.image_id)}/overlay.png?layer=heatmap`;
+    const query = new URLSearchParams({ layer: "heatmap", client_id: this.views.reading.clientId });
+    picture.src = `/api/images/${encodeURIComponent(image.image_id)}/overlay.png?${query}`;
     element.append(picture);
     element.addEventListener(RENDERED, follow);
     this._shown.set(element, { picture, imageId: image.image_id, follow });

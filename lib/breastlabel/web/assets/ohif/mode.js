@@ -22,6 +22,8 @@ async function modeFactory({ loadModules }) {
     displayName: "Breast reading",
     // The stock one turns to the tools' tab when a mask appears, away from the probabilities.
     onModeEnter: basic.modeInstance.onModeEnter,
+    // A still of ultrasound is no film.
+    modeCustomizations: { autoCineModalities: { $set: [] } },
     hangingProtocol: HANGING_PROTOCOLS.map((protocol) => protocol.id),
     sopClassHandlers: [SINGLE, ...stock.sopClassHandlers],
     routes: [

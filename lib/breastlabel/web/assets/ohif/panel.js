@@ -47,6 +47,12 @@ export class Panel {
         setTimeout(() => void this.drawings.adopt(segmentationId), 500);
       }),
     ];
+    this._subscriptions.push(
+      segmentationService.subscribe(segmentationService.EVENTS.SEGMENTATION_DATA_MODIFIED, () => {
+        clearTimeout(this._later);
+        this._later = setTimeout(() => this.draw(), 1000);
+      }),
+    );
     this._poll = setInterval(() => void this._askTraining(), TRAINING_EVERY);
     // Pixels may come after the last event of their viewport.
     this._again = setInterval(follow, 2000);
@@ -56,6 +62,7 @@ export class Panel {
   stop() {
     clearInterval(this._poll);
     clearInterval(this._again);
+    clearTimeout(this._later);
     for (const { unsubscribe } of this._subscriptions) unsubscribe();
     this._subscriptions = [];
   }
@@ -75,12 +82,15 @@ export class Panel {
   draw() {
     const { reading } = this;
     const at = this.root.scrollTop;
+    const focused = this.root.contains(document.activeElement) ? document.activeElement.dataset.cy : "";
     this.root.replaceChildren(
       ...(reading.data ? this._case() : [this._none()]),
       trainingSection(reading.training),
       element("p", { className: "bl-notice" }, NOTICE),
     );
     this.root.scrollTop = at;
+    // Whoever works by keyboard stays where they are.
+    if (focused) this.root.querySelector(`[data-cy="${focused}"]`)?.focus({ preventScroll: true });
   }
 
   _none() {
