@@ -130,12 +130,13 @@ class PacsClient:
             page = _asked(lambda offset=offset: ask({"limit": _PAGE, "offset": offset}))  # type: ignore[misc]
             before = len(found)
             _keep(found, page, uid)
+            if len(found) == before and offset:
+                break
             if len(page) < _SMALLEST_CAP or len(page) > _PAGE:
                 return list(found.values())
-            if len(found) == before:
-                break
             offset += len(page)
-        # Orthanc 1.10 counts the offset off the first page's results where modalities are asked for.
+        # Nothing new on a further page: that was all, or the server cannot page. Orthanc 1.10 takes the offset
+        # off the first page's results where modalities are asked for.
         _keep(found, _asked(lambda: ask({})), uid)
         return list(found.values())
 
@@ -206,6 +207,8 @@ def _asked(ask: Callable[[], T]) -> T:
         ) from None
     except requests.exceptions.HTTPError as error:
         raise _of_status(error.response.status_code if error.response is not None else 0) from None
+    except requests.exceptions.JSONDecodeError as error:
+        raise _no_dicomweb(error) from None
     except requests.exceptions.RequestException as error:
         raise PacsAwayError(
             f"a PACS that answers is required; it does not ({type(error).__name__}); see that it runs and is "
@@ -213,10 +216,14 @@ def _asked(ask: Callable[[], T]) -> T:
         ) from None
     except Exception as error:
         # JSON that is none, messages without an end: the text would quote them.
-        raise PacsError(
-            f"answers of DICOMweb are required; the PACS gave something else ({type(error).__name__}); "
-            "check the path in --studies"
-        ) from None
+        raise _no_dicomweb(error) from None
+
+
+def _no_dicomweb(error: Exception) -> PacsError:
+    return PacsError(
+        f"answers of DICOMweb are required; the PACS gave something else ({type(error).__name__}); "
+        "check the path in --studies"
+    )
 
 
 def _of_status(status: int) -> PacsError:
