@@ -135,8 +135,8 @@ class PacsClient:
             if len(page) < _SMALLEST_CAP or len(page) > _PAGE:
                 return list(found.values())
             offset += len(page)
-        # Nothing new on a further page: that was all, or the server cannot page. Orthanc 1.10 takes the offset
-        # off the first page's results where modalities are asked for.
+        # Nothing new on a further page: that was all, or the server cannot page. Orthanc 1.10 takes the
+        # offset off the first page's results where modalities are asked for.
         _keep(found, _asked(lambda: ask({})), uid)
         return list(found.values())
 
