@@ -20,8 +20,8 @@ from breastlabel.errors import BreastLabelError
 
 __all__ = ["Level", "QueryError", "condition", "level_of"]
 
-_DATE = re.compile(r"\d{8}")
-_TIME = re.compile(r"(?:[01]\d|2[0-3])(?:[0-5]\d(?:[0-5]\d(?:\.\d{1,6})?)?)?")
+_DATE = re.compile(r"[0-9]{8}")
+_TIME = re.compile(r"(?:[01][0-9]|2[0-3])(?:[0-5][0-9](?:[0-5][0-9](?:\.[0-9]{1,6})?)?)?")
 _LAST_TIME = "235959.999999"
 _ESCAPE = "\x1b"
 

@@ -29,9 +29,9 @@ def add_instances(connection: Connection, found: Sequence[DicomInstance], *, sal
     """
     new = 0
     known: dict[str, Mapping[str, Any]] = {}
-    wanted = _unique(found, salt)
-    for start in range(0, len(wanted), _CHUNK):
-        known |= _known(connection, wanted[start : start + _CHUNK])
+    for start in range(0, len(found), _CHUNK):
+        known |= _known(connection, found[start : start + _CHUNK])
+    wanted = _unique(found, known, salt)
     by_image = {row["image_id"]: row for row in known.values() if row["image_id"] is not None}
     kept: list[DicomInstance] = []
     for instance in wanted:
@@ -88,10 +88,18 @@ def dicom_time(text: str) -> str:
     return f"{digits:0<6}.{fraction[:6]:0<6}"
 
 
-def _unique(found: Iterable[DicomInstance], salt: str) -> list[DicomInstance]:
-    """In one order everywhere; of copies of one file among them, each gets a UID of its own."""
+def _unique(
+    found: Iterable[DicomInstance], known: Mapping[str, Mapping[str, Any]], salt: str
+) -> list[DicomInstance]:
+    """In one order everywhere; of copies of one file among them, all but the known one get their own UID."""
+
+    def order(instance: DicomInstance) -> tuple[str, bool, str]:
+        holder = known.get(instance.sop_instance_uid)
+        is_known = holder is not None and holder["image_id"] == instance.image_id
+        return instance.sop_instance_uid, not is_known, instance.image_id or ""
+
     unique: dict[str, DicomInstance] = {}
-    for instance in sorted(found, key=lambda i: (i.sop_instance_uid, i.image_id or "")):
+    for instance in sorted(found, key=order):
         other = unique.get(instance.sop_instance_uid)
         if other is not None and instance.image_id is not None and other.image_id != instance.image_id:
             instance = with_own_uid(instance, salt)

@@ -24,7 +24,7 @@ __all__ = ["PICTURES", "Rendering", "RenderingError", "picture"]
 PICTURES = ("image/jpeg", "image/png")
 _FUNCTIONS = {"linear": "LINEAR", "linear-exact": "LINEAR_EXACT", "sigmoid": "SIGMOID"}
 _LARGEST_SIDE = 8192
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 
 
 class RenderingError(BreastLabelError, ValueError):

@@ -50,8 +50,8 @@ _COMPRESSED = {
     "1.2.840.10008.1.2.5": "image/dicom-rle",
 }
 _THUMBNAIL = "256,256"
-_FRAMES = re.compile(r"\d{1,9}(,\d{1,9})*")
-_BULK = re.compile(r"[0-9A-Fa-f]{8}(/\d{1,6}/[0-9A-Fa-f]{8})*")
+_FRAMES = re.compile(r"[0-9]{1,9}(,[0-9]{1,9})*")
+_BULK = re.compile(r"[0-9A-Fa-f]{8}(/[0-9]{1,6}/[0-9A-Fa-f]{8})*")
 _MOST_FRAMES = 10_000
 
 
