@@ -79,7 +79,8 @@ def dicom_time(text: str) -> str:
     """A time (PS3.5 6.2) filled up to HHMMSS.FFFFFF; empty where it is none."""
     digits, _, fraction = text.strip().replace(":", "").partition(".")
     if (
-        not digits.isdecimal()
+        not text.isascii()
+        or not digits.isdecimal()
         or len(digits) % 2
         or len(digits) > 6
         or (fraction and not fraction.isdecimal())
@@ -164,7 +165,7 @@ def _study_row(uid: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
         "study_instance_uid": uid,
         "patient_id": text("PatientID"),
         "patient_name": text("PatientName").casefold(),
-        "study_date": day if len(day) == 8 and day.isdecimal() else "",
+        "study_date": day if len(day) == 8 and day.isascii() and day.isdecimal() else "",
         "study_time": dicom_time(text("StudyTime")),
         "accession_number": text("AccessionNumber"),
         "study_description": text("StudyDescription").casefold(),

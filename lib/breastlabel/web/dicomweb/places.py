@@ -1,14 +1,19 @@
-"""Where things are: the URLs of studies, series and instances, and the UIDs in them."""
+"""Where things are: the URLs of studies, series and instances, and what the UIDs in them name."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import HTTPException, Path, Request
 
 from breastlabel.catalog.dicom_instance import DicomInstance, is_uid
+from breastlabel.errors import NotFoundError
 
-__all__ = ["ROOT", "Uid", "check_uids", "instance_url", "root_url", "series_url", "study_url"]
+if TYPE_CHECKING:
+    from breastlabel.label.app import BreastLabelApp
+
+__all__ = ["ROOT", "Uid", "check_uids", "finder", "instance_url", "root_url", "series_url", "study_url"]
 
 #: The path under which the archive is served.
 ROOT = "/dicom-web"
@@ -41,3 +46,21 @@ def instance_url(root: str, instance: DicomInstance) -> str:
     """Where an instance is retrieved."""
     series = series_url(root, instance.study_instance_uid, instance.series_instance_uid)
     return f"{series}/instances/{instance.sop_instance_uid}"
+
+
+def finder(app: BreastLabelApp) -> Callable[..., list[DicomInstance]]:
+    """Finds the instances of a study, a series of it or one of that, by UIDs; 404 without any."""
+
+    def find(study: str, series: str | None = None, instance: str | None = None) -> list[DicomInstance]:
+        check_uids(study, series, instance)
+        if instance is None:
+            found = app.catalog.dicom.find(study=study, series=series)
+        else:
+            one = app.catalog.dicom.instance(instance)
+            place = one and (one.study_instance_uid, one.series_instance_uid)
+            found = [one] if one is not None and place == (study, series) else []
+        if not found:
+            raise NotFoundError("a study, series or instance of the archive is required; there is none here")
+        return found
+
+    return find

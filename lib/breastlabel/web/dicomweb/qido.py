@@ -132,7 +132,8 @@ def _query(request: Request, what: str, **place: str | None) -> _Query:
         if keyword is None or level_of(keyword) is None:
             unknown.append(name if _NAME.fullmatch(name) else "(not repeated)")
         elif keyword not in place or place[keyword] is None:
-            wanted.setdefault(keyword, []).append(value)
+            # PostgreSQL takes no NUL, and no attribute holds one.
+            wanted.setdefault(keyword, []).append(value.replace("\0", ""))
     most = _MOST[what]
     return _Query(
         wanted=wanted,

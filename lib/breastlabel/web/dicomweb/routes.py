@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 
-from breastlabel.web.dicomweb import qido, stow, wado
+from breastlabel.web.dicomweb import qido, stow, wado, wado_frames
 from breastlabel.web.dicomweb.places import ROOT
 
 if TYPE_CHECKING:
@@ -18,6 +18,6 @@ __all__ = ["router"]
 def router(app: BreastLabelApp) -> APIRouter:
     """QIDO-RS, WADO-RS and STOW-RS over the folder."""
     routes = APIRouter(prefix=ROOT, tags=["DICOMweb"])
-    for part in (qido, wado, stow):
+    for part in (qido, wado, wado_frames, stow):
         part.add_routes(routes, app)
     return routes
