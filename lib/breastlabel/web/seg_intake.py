@@ -91,7 +91,8 @@ class SegIntake:
             sources = find_sources(self._app, dataset, header)
             content = read_segmentation(dataset, headers_of(sources), header=header)
             if kept is not None:
-                return self._answer(kept, dataset, content, sources, told, remember=False)
+                who_sent = {"author": author, "client_id": client_id}
+                return self._answer(kept, dataset, content, sources, told, who=who_sent, remember=False)
             notes = {
                 "notes": seg_notes(dataset, info or {}),
                 "seconds_spent": seconds_spent,
@@ -124,13 +125,20 @@ class SegIntake:
             )
 
     def answer(
-        self, question_id: int, segments: Mapping[str, object], *, author: str | None, remember: bool
+        self,
+        question_id: int,
+        segments: Mapping[str, object],
+        *,
+        author: str | None = None,
+        client_id: str | None = None,
+        remember: bool = False,
     ) -> IntakeResult:
         """Answer what is asked about a segmentation, which then becomes label versions.
 
         Args:
             segments: name, as asked -> ``benign``, ``malignant`` or ``ignore``.
-            author: who answers.
+            author: who answers; a login's user comes first.
+            client_id: through which client.
             remember: it counts from now on for every segment of such a name.
 
         Raises:
@@ -153,7 +161,8 @@ class SegIntake:
         dataset = parse_segmentation(self._questions.files.read(kept.file))
         sources = find_sources(self._app, dataset, header := read_header(dataset))
         content = read_segmentation(dataset, headers_of(sources), header=header)
-        return self._answer(kept, dataset, content, sources, told, remember=remember, author=author)
+        who = {"author": author, "client_id": client_id}
+        return self._answer(kept, dataset, content, sources, told, who=who, remember=remember)
 
     def _answer(
         self,
@@ -163,21 +172,20 @@ class SegIntake:
         sources: Mapping[str, Source],
         told: Mapping[str, Meaning],
         *,
+        who: Mapping[str, str | None],
         remember: bool,
-        author: str | None = None,
     ) -> IntakeResult:
         meanings = self._meanings(content, told)
         if unknown_segments(content, meanings):
             return result_of(kept)
         asked = {name_key(str(s["name"])): s for s in kept.segments}
         answered = {key: meaning for key, meaning in told.items() if key in asked}
-        who = caller()
         found, versions = self._questions.answer(
             kept,
             readings_of(dataset, content, sources, meanings, kept.info),
             {str(asked[key]["name"]): str(meaning) for key, meaning in answered.items()},
-            answered_by=who.author({"author": author}),
-            client_id=who.client_id() if who.host or who.user else None,
+            answered_by=caller().author(who),
+            client_id=caller().client_id(who),
             remember={key: str(meaning) for key, meaning in answered.items()} if remember else {},
         )
         self._measure(versions)

@@ -53,8 +53,13 @@ def router(app: BreastLabelApp) -> APIRouter:
                 'segments must be {"name": "benign", "malignant" or "ignore"}; got something else; name each'
             )
         options = Options(body)
-        remember = bool(options.flag("remember", False))
-        result = intake.answer(question_id, segments, author=options.name("author"), remember=remember)
+        result = intake.answer(
+            question_id,
+            segments,
+            author=options.name("author"),
+            client_id=options.name("client_id"),
+            remember=bool(options.flag("remember", False)),
+        )
         return result.to_json()
 
     def described(question: KeptSegmentation) -> dict[str, Any]:
