@@ -100,7 +100,8 @@ list.addEventListener("submit", async (event) => {
   said.textContent = "";
   const segments = Object.fromEntries(new FormData(form));
   try {
-    await ask(`/api/questions/${form.dataset.question}`, { json: { segments, client_id: clientId() } });
+    const remember = form.querySelector("[data-remember]").checked;
+    await ask(`/api/questions/${form.dataset.question}`, { json: { segments, remember, client_id: clientId() } });
     say("Answered.");
     await refreshNow();
   } catch (error) {
