@@ -10,7 +10,7 @@ from breastlabel.imaging.context import CONTEXT_NAMES, CONTEXT_SIZE
 from breastlabel.networks import MammographyHybrid
 from breastlabel.training import TrainingArrays, TrainingSettings
 from breastlabel.training.cases import Cases
-from breastlabel.training.reading_stage import ReadingStage, computed_steps, learn_to_read
+from breastlabel.training.reading_stage import ReadingStage, computed_steps, learn_to_read, with_eyes_of
 from breastlabel.training.validation import area_under_roc, run_network
 from breastlabel.transforms import Augmentation
 
@@ -73,6 +73,15 @@ def test_nothing_but_the_reading_changes(recurrence: str | None):
             continue
         assert torch.equal(value, before[name]), name
     assert not torch.equal(ours.dense.weight, before["dense.weight"])
+
+
+def test_another_reading_can_be_put_over_the_same_eyes():
+    trained = network()
+    ours = with_eyes_of(network(recurrence="lstm", shortcut=True, comparisons=True), trained)
+    images = torch.rand(2, 1, 16, 16)
+    assert torch.equal(ours(images).mask_logits, trained(images).mask_logits)
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        with_eyes_of(network(widths=(4, 6)), trained)
 
 
 def test_the_same_seed_learns_the_same():

@@ -13,7 +13,15 @@ from breastlabel.errors import UnknownNameError
 from breastlabel.imaging.context import CONTEXT_NAMES
 from breastlabel.networks.sequences import SequenceBatch
 
-__all__ = ["AGGREGATIONS", "Aggregation", "create_aggregation", "mean_of_newest", "padded"]
+__all__ = [
+    "AGGREGATIONS",
+    "Aggregation",
+    "change_since_priors",
+    "create_aggregation",
+    "mean_of_newest",
+    "padded",
+    "spread_of_newest",
+]
 
 _YEARS = CONTEXT_NAMES.index("years_before")
 _IS_PRIOR = CONTEXT_NAMES.index("is_prior")
@@ -144,14 +152,42 @@ def create_aggregation(name: str | None, in_features: int, hidden: int) -> Aggre
 
 def mean_of_newest(steps: Tensor, batch: SequenceBatch) -> Tensor:
     """The mean step (B, F) of each sequence's newest exam, of steps (M, F)."""
+    return _mean(steps, _newest(steps, batch), batch)
+
+
+def spread_of_newest(steps: Tensor, batch: SequenceBatch) -> Tensor:
+    """How far the steps (M, F) of each sequence's newest exam are from their mean, on average: (B, F).
+
+    What is in one view alone is tissues that lie over each other, more often than a lesion. 0 for one view.
+    """
+    newest = _newest(steps, batch)
+    off = (steps - _mean(steps, newest, batch)[batch.sequence]).abs()
+    return _mean(off, newest, batch)
+
+
+def change_since_priors(steps: Tensor, batch: SequenceBatch) -> Tensor:
+    """The mean step of each sequence's newest exam less that of its priors, (B, F); 0 without any."""
+    newest = _newest(steps, batch)
+    older = 1 - newest
+    there = steps.new_zeros(batch.n_sequences).index_add(0, batch.sequence, older) > 0
+    change = _mean(steps, newest, batch) - _mean(steps, older, batch)
+    return torch.where(there[:, None], change, torch.zeros_like(change))
+
+
+def _newest(steps: Tensor, batch: SequenceBatch) -> Tensor:
+    """(M,) 1 for an image of its sequence's newest exam, which the last one always is, else 0."""
     newest = 1 - batch.context[:, _IS_PRIOR].to(steps.dtype)
     last = torch.zeros_like(newest)
     last[batch.lengths.cumsum(0) - 1] = 1
-    weight = torch.maximum(newest, last)
+    return torch.maximum(newest, last)
+
+
+def _mean(steps: Tensor, weight: Tensor, batch: SequenceBatch) -> Tensor:
+    """The weighted mean step of each sequence, (B, F); 0 where nothing weighs."""
     total = steps.new_zeros((batch.n_sequences, steps.shape[1]))
     total = total.index_add(0, batch.sequence, steps * weight[:, None])
     count = steps.new_zeros(batch.n_sequences).index_add(0, batch.sequence, weight)
-    return total / count[:, None]
+    return total / count.clamp(min=1e-6)[:, None]
 
 
 def padded(steps: Tensor, batch: SequenceBatch) -> Tensor:

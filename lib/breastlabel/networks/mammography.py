@@ -10,7 +10,12 @@ from torch.nn import functional as F
 
 from breastlabel.errors import UnknownNameError
 from breastlabel.imaging.context import CONTEXT_SIZE
-from breastlabel.networks.aggregation import create_aggregation, mean_of_newest
+from breastlabel.networks.aggregation import (
+    change_since_priors,
+    create_aggregation,
+    mean_of_newest,
+    spread_of_newest,
+)
 from breastlabel.networks.backbones import TimmEncoder
 from breastlabel.networks.base import HybridOutput
 from breastlabel.networks.blocks import BlockEncoder, ConvBlock
@@ -64,6 +69,7 @@ class MammographyHybrid(SequenceNetwork):
         recurrence: str | None = "lstm",
         recurrent_hidden: int = 256,
         shortcut: bool = False,
+        comparisons: bool = False,
         uses_views: bool = True,
         uses_priors: bool = True,
         dropout: float = 0.5,
@@ -96,6 +102,8 @@ class MammographyHybrid(SequenceNetwork):
             recurrent_hidden: units, a direction.
             shortcut: whether the mean step of the newest exam reaches the dense layer beside the recurrence,
                 which makes learning from few cases easier.
+            comparisons: whether it is given besides in what the newest exam's views differ, and how that
+                exam has changed against the priors; needs ``shortcut``.
             uses_views: whether the other views of the breast are wanted in a sequence.
             uses_priors: whether older exams are.
             dropout: before the dense layer.
@@ -127,6 +135,7 @@ class MammographyHybrid(SequenceNetwork):
             "recurrence": recurrence,
             "recurrent_hidden": recurrent_hidden,
             "shortcut": shortcut,
+            "comparisons": comparisons,
             "uses_views": uses_views,
             "uses_priors": uses_priors,
             "dropout": dropout,
@@ -176,7 +185,9 @@ class MammographyHybrid(SequenceNetwork):
         self.aggregation = create_aggregation(recurrence, step, recurrent_hidden)
         self.shortcut = shortcut and recurrence is not None
         self.dropout = nn.Dropout(dropout)
-        self.dense = nn.Linear(self.aggregation.out_features + (step if self.shortcut else 0), n_classes)
+        self.comparisons = comparisons and self.shortcut
+        beside = step * ((1 + 2 * self.comparisons) if self.shortcut else 0)
+        self.dense = nn.Linear(self.aggregation.out_features + beside, n_classes)
         _initialise(self)
 
     def encode(self, images: Tensor) -> list[Tensor]:
@@ -214,6 +225,9 @@ class MammographyHybrid(SequenceNetwork):
             answer = self.aggregation(steps, batch)
             if self.shortcut:
                 answer = torch.cat([answer, mean_of_newest(steps, batch)], dim=1)
+            if self.comparisons:
+                compared = [spread_of_newest(steps, batch), change_since_priors(steps, batch)]
+                answer = torch.cat([answer, *compared], dim=1)
             class_logits: Tensor = self.dense(self.dropout(answer))
         return class_logits
 

@@ -97,6 +97,7 @@ MAMMOGRAPHY: dict[str, Preset] = {
             "recurrence": "gru",
             "recurrent_hidden": 64,
             "shortcut": True,
+            "comparisons": True,
             "dropout": 0.3,
         },
         preparation=_prepared(384, 288),

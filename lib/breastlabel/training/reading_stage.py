@@ -23,7 +23,10 @@ from breastlabel.training.settings import TrainingSettings
 from breastlabel.training.trainer import EpochCallback, class_weights
 from breastlabel.transforms import Augmentation
 
-__all__ = ["ReadingResult", "ReadingStage", "computed_steps", "learn_to_read"]
+__all__ = ["ReadingResult", "ReadingStage", "computed_steps", "learn_to_read", "with_eyes_of"]
+
+#: What is learned here, or follows from the images' steps.
+_READING = ("aggregation.", "dense.", "step_norm.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +69,18 @@ class ReadingResult:
     history: list[dict[str, float]]
     best_epoch: int
     seconds: float
+
+
+def with_eyes_of(network: MammographyHybrid, trained: MammographyHybrid) -> MammographyHybrid:
+    """The network with the encoder, decoder and mask layer of one that differs at most in what joins images.
+
+    Raises:
+        RuntimeError: they differ in more.
+    """
+    own = {name: value for name, value in network.state_dict().items() if name.startswith(_READING)}
+    seen = {n: v for n, v in trained.state_dict().items() if not n.startswith(_READING)}
+    network.load_state_dict(own | seen)
+    return network
 
 
 def learn_to_read(
