@@ -286,6 +286,21 @@ def test_serve_runs_the_stock_server_on_this_machine_alone(tmp_path, monkeypatch
     assert started["env"]["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
 
 
+def test_serve_takes_the_address_of_a_pacs_as_it_stands(monkeypatch, capsys):
+    started = {}
+    monkeypatch.setattr(os, "execve", lambda *a: started.update(command=a[1]))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = "https://pacs.example.org/dicom-web"
+    assert main(["serve", "--studies", url, "--port", str(port)]) == 0
+    assert started["command"][started["command"].index("--studies") + 1] == url
+    assert main(["serve", "--studies", f"http://localhost:{port}/dicom-web", "--port", str(port)]) == 1
+    assert "got that of this server itself" in error_line(capsys)
+    assert main(["serve", "--studies", "https://alice:kept-secret@pacs/x", "--port", str(port)]) == 1
+    assert "kept-secret" not in error_line(capsys)
+
+
 def test_serve_refuses_a_port_that_is_taken(tmp_path, capsys):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -234,3 +234,27 @@ def test_what_we_store_lies_in_the_pacs_and_here(filled, mirrored, exam) -> None
     pacs.mirror.poll()
     assert uid not in [d.SOPInstanceUID for d in seen]
     assert catalog.dicom.find(origin="ours")
+
+
+def test_a_result_of_ours_waits_for_a_pacs_that_is_away(tmp_path, mirrored, exam) -> None:
+    with running_orthanc(tmp_path / "orthanc") as server:
+        server.store(file_of(exam.image()))
+        pacs, catalog = mirrored(server.dicom_web, TIMEOUT="5")
+        pacs.mirror.poll()
+        server.kill()
+        ours, theirs = exam.segmentation(), exam.segmentation()
+        ours.SOPInstanceUID = ours.file_meta.MediaStorageSOPInstanceUID = our_uid("a third test")
+        uid = str(ours.SOPInstanceUID)
+        assert pacs.archive.store(ours, origin="ours").is_new
+        assert pacs.archive.dataset(uid).PixelData == ours.PixelData
+        # A reader's work is not taken to be stored where it is not.
+        with pytest.raises(PacsAwayError):
+            pacs.archive.store(theirs, origin="stow")
+        assert catalog.dicom.instance(str(theirs.SOPInstanceUID)) is None
+        with running_orthanc(tmp_path / "orthanc", port=server.port) as again:
+            pacs.mirror._known._connection.execute(
+                "UPDATE objects SET again_at = 1 WHERE again_at IS NOT NULL"
+            )
+            pacs.mirror.poll()
+            assert again.session.post(f"{again.address}/tools/lookup", data=uid, timeout=10).json()
+        assert pacs.mirror._known.state(uid) is State.OURS

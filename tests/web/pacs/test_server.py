@@ -85,7 +85,8 @@ def test_a_viewer_finds_and_loads_what_the_pacs_has(viewer, server, pacs, exam) 
         f"{server.url}/dicom-web/studies/{place[0]}/series/{place[1]}/instances/{place[2]}/"
     )
     assert image.PixelData.rstrip(b"\0") in requests.get(bulk, timeout=30).content
-    (frame,) = viewer.retrieve_instance_frames(*place, frame_numbers=[1])
+    octets = (("application/octet-stream", "*"),)
+    (frame,) = viewer.retrieve_instance_frames(*place, frame_numbers=[1], media_types=octets)
     assert frame == image.PixelData
     assert viewer.retrieve_instance(*place).PixelData == image.PixelData
     picture = viewer.retrieve_instance_rendered(*place, media_types=("image/png",))

@@ -15,6 +15,7 @@ from breastlabel.errors import NotFoundError
 from breastlabel.web.dicomweb.archive import Archive, StoredInstance
 from breastlabel.web.dicomweb.received import checked_header
 from breastlabel.web.pacs.client import PacsClient, Place
+from breastlabel.web.pacs.errors import PacsError
 from breastlabel.web.pacs.intake import Intake
 from breastlabel.web.pacs.known import Known
 from breastlabel.web.pacs.settings import PacsSettings
@@ -67,18 +68,38 @@ class PacsArchive(Archive):
     def store_file(self, file: Path, *, origin: Origin, study: str | None = None) -> StoredInstance:
         """Have the PACS keep an instance, then keep it here, then call all hooks.
 
+        One of our own (origin "ours") is kept here also while the PACS does not take it, and offered again.
+
         Raises:
             RefusedError: it is not what can be stored.
             PacsError: the PACS does not take it; nothing was changed.
             OSError: it cannot be written here; the PACS has it.
         """
         header = checked_header(file, study=study)
+        owed: PacsError | None = None
         with self.intake.claim(str(header.SOPInstanceUID)):
-            self._client.store(file)
+            try:
+                self._client.store(file)
+            except PacsError as error:
+                if origin != "ours":
+                    raise
+                owed = error
             stored = self.keep(file, origin=origin)
-            self.intake.note(stored.instance)
+            if owed is None:
+                self.intake.note(stored.instance)
+            else:
+                self.intake.owe(stored.instance, str(owed))
             self.intake.tell(stored.instance)
         return stored
+
+    def upload(self, sop_instance_uid: str) -> None:
+        """Have the PACS keep an instance that lies here.
+
+        Raises:
+            NotFoundError: it does not.
+            PacsError: the PACS does not take it.
+        """
+        self._client.store(self.file(sop_instance_uid))
 
     def keep(self, file: Path, *, origin: Origin) -> StoredInstance:
         """Keep an instance in the folder alone, without a word to anybody; the file is left as it is."""

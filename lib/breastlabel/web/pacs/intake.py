@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from breastlabel.catalog.dicom_instance import DicomInstance, Origin
-from breastlabel.errors import BreastLabelError
+from breastlabel.errors import BreastLabelError, NotFoundError
 from breastlabel.findings.dicom_identity import is_our_uid
 from breastlabel.imaging.dicom_header import FILM_MODALITIES, stated_modality
 from breastlabel.imaging.dicom_values import text
 from breastlabel.imaging.mammogram_header import is_tomosynthesis
 from breastlabel.web.dicomweb.received import RefusedError, checked_header
 from breastlabel.web.pacs.client import Place
+from breastlabel.web.pacs.errors import PacsAwayError, PacsError
 from breastlabel.web.pacs.known import Known, State
 from breastlabel.web.pacs.settings import PacsSettings
 
@@ -93,7 +94,7 @@ class Intake:
 
     def note(self, instance: DicomInstance) -> None:
         """An object was kept, and need not be fetched."""
-        place = Place(instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid)
+        place = _place_of(instance)
         ours = is_our_uid(place.instance)
         state = State.OURS if ours else State.RESULT if instance.image_id is None else State.IMAGE
         self._known.note(place, state)
@@ -129,6 +130,25 @@ class Intake:
             self._known.note(place, State.RESULT)
             self.taken.results += 1
             return State.RESULT
+
+    def deliver(self, place: Place) -> None:
+        """Offer the PACS what it has not taken yet.
+
+        Raises:
+            PacsAwayError: it does not answer.
+        """
+        try:
+            self._archive.upload(place.instance)
+        except PacsAwayError:
+            raise
+        except (PacsError, NotFoundError) as error:
+            self._known.note_failure(place, str(error), at=time.time(), state=State.OWED)
+        else:
+            self._known.note(place, State.OURS)
+
+    def owe(self, instance: DicomInstance, reason: str) -> None:
+        """Note that the PACS has still to be offered an object of ours."""
+        self._known.note_failure(_place_of(instance), reason, at=time.time(), state=State.OWED)
 
     def tell(self, instance: DicomInstance) -> bool:
         """Hand an instance to all that wait for such; whether all of them took it."""
@@ -201,6 +221,10 @@ class Intake:
             raise _unwanted("an image is required; the object holds none")
         if frames != 1 or is_tomosynthesis(header):
             raise _unwanted(SEVERAL_FRAMES)
+
+
+def _place_of(instance: DicomInstance) -> Place:
+    return Place(instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid)
 
 
 def _unwanted(reason: str) -> RefusedError:

@@ -46,6 +46,8 @@ class State(StrEnum):
     """Nothing that is wanted, or nothing that can be read; it is not asked for again."""
     FAILED = "failed"
     """The PACS did not give it; it is asked for again, ever more seldom."""
+    OWED = "owed"
+    """Written by this software, and not taken by the PACS yet; it is offered again."""
 
 
 class StudySize(NamedTuple):
@@ -173,8 +175,8 @@ class Known:
                 (place.instance, place.series, place.study, state.value, reason),
             )
 
-    def note_failure(self, place: Place, reason: str, *, at: float) -> None:
-        """The PACS did not give an object; it is due again after a pause that grows."""
+    def note_failure(self, place: Place, reason: str, *, at: float, state: State = State.FAILED) -> None:
+        """The PACS did not give, or take, an object; it is due again after a pause that grows."""
         with self._write() as connection:
             query = "SELECT tries FROM objects WHERE uid = ?"
             row = connection.execute(query, (place.instance,)).fetchone()
@@ -182,11 +184,11 @@ class Known:
             again = at + _PAUSES[min(tries, len(_PAUSES) - 1)]
             connection.execute(
                 "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (place.instance, place.series, place.study, State.FAILED.value, reason, tries + 1, again),
+                (place.instance, place.series, place.study, state.value, reason, tries + 1, again),
             )
 
     def due(self, at: float, *, most: int) -> list[Place]:
-        """Objects to ask for again."""
+        """Objects to ask for, or to offer, again."""
         query = "SELECT study, series, uid FROM objects WHERE again_at <= ? ORDER BY again_at LIMIT ?"
         with self._lock:
             return [Place(*row) for row in self._connection.execute(query, (at, most))]

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from breastlabel.web.pacs.client import Found, PacsClient, Place
 from breastlabel.web.pacs.errors import PacsObjectError
 from breastlabel.web.pacs.intake import RESULT_MODALITIES, SEVERAL_FRAMES, Intake
-from breastlabel.web.pacs.known import Known, StudySize
+from breastlabel.web.pacs.known import Known, State, StudySize
 from breastlabel.web.pacs.settings import PacsSettings
 
 __all__ = ["Stopped", "Survey"]
@@ -66,7 +66,10 @@ class Survey:
             self._look_at_study(uid, again=True)
             self._known.note_study(uid, self._known.study_size(uid), at=time.time())
         for place in self._known.due(time.time(), most=_DUE):
-            self._fetch(place)
+            if self._known.state(place.instance) is State.OWED:
+                self._intake.deliver(place)
+            else:
+                self._fetch(place)
 
     def _studies(self, *, everything: bool) -> list[Found]:
         """Each once, the newest dates not necessarily first."""
