@@ -10,7 +10,7 @@ from breastlabel.web.dicomweb import routes as dicomweb
 from breastlabel.web.ohif import host
 from breastlabel.web.pacs import proxy
 from breastlabel.web.pages import assets
-from breastlabel.web.pages import routes as pages
+from breastlabel.web.pages import routes as page_routes
 from breastlabel.web.routes import (
     cases,
     images,
@@ -36,7 +36,7 @@ def web_routers(app: BreastLabelApp) -> list[APIRouter]:
         dicomweb.router(app) if app.pacs is None else proxy.router(app.pacs),
         host.router(app),
         assets.router(app),
-        pages.router(app),
+        page_routes.router(app),
         learning.router(app),
         uploads.router(app),
         cases.router(app),
