@@ -42,6 +42,7 @@ from breastlabel.findings.dicom_source import (
     image_orientation,
     laterality_of,
     person_name,
+    plain_dataset,
     stamp,
     stand_in,
 )
@@ -128,7 +129,7 @@ def segmentation_dataset(
     _describe(segmentation, source, creator=creator, about=about)
     stamp(segmentation, source, created)
     _tidy_pixels(segmentation, empty=not mask.any())
-    return segmentation
+    return plain_dataset(segmentation)
 
 
 def _segment(

@@ -5,6 +5,7 @@ Only what the image has is copied. What it lacks and the standard wants is left 
 
 from __future__ import annotations
 
+import io
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ __all__ = [
     "image_orientation",
     "laterality_of",
     "person_name",
+    "plain_dataset",
     "reference",
     "size_of_a_pixel",
     "stamp",
@@ -192,6 +194,18 @@ def stamp(result: Dataset, source: Dataset, created: datetime | None) -> None:
     day, time = moment.strftime("%Y%m%d"), moment.strftime("%H%M%S")
     result.ContentDate = result.SeriesDate = result.InstanceCreationDate = day
     result.ContentTime = result.SeriesTime = result.InstanceCreationTime = time
+
+
+def plain_dataset(result: Dataset) -> Dataset:
+    """A result as it will be read: highdicom's own classes cannot be copied, and keep tables of their own."""
+    from pydicom import dcmread
+
+    buffer = io.BytesIO()
+    result.save_as(buffer, write_like_original=False)
+    buffer.seek(0)
+    dataset = dcmread(buffer)
+    dataset.filename = None
+    return dataset
 
 
 def breast_region(side: Laterality | None) -> Dataset:

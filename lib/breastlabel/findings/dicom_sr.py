@@ -18,6 +18,7 @@ from breastlabel.findings.dicom_identity import MANUFACTURER, Algorithm, our_uid
 from breastlabel.findings.dicom_source import (
     check_source,
     copy_patient_and_study,
+    plain_dataset,
     reference,
     stamp,
     stand_in,
@@ -103,7 +104,7 @@ def report_dataset(
     stamp(report, images[0].source, created)
     if others:
         _add_evidence(report, others)
-    return report
+    return plain_dataset(report)
 
 
 def _content(image: ReportedImage) -> bytes:
