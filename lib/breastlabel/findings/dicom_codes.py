@@ -21,6 +21,7 @@ __all__ = [
     "ARTIFICIAL_INTELLIGENCE",
     "BREAST",
     "CLASSES",
+    "DISPLAY_COLORS",
     "LESION",
     "OWN_SCHEME",
     "PROCEDURES",
@@ -70,6 +71,12 @@ CLASSES = {
     LesionClass.MALIGNANT: Concept("21594007", "SCT", "Malignant"),
 }
 """What a breast or a lesion is taken for, CID 222 and CID 6063; of a lesion, the modifier of its type."""
+
+DISPLAY_COLORS = {
+    LesionClass.BENIGN: (50802, 16322, 45691),
+    LesionClass.MALIGNANT: (37887, 51533, 45335),
+}
+"""The colours of our pictures (`overlay.CLASS_COLORS`) as PCS-Values: CIELab under D50, PS3.3 C.10.7.1.1."""
 
 BREAST = Concept("76752008", "SCT", "Breast")
 """Anatomic region, CID 4031."""

@@ -24,7 +24,7 @@ import numpy as np
 
 from breastlabel import __version__
 from breastlabel.errors import InvalidImageError, InvalidLabelError
-from breastlabel.findings.dicom_codes import ABNORMAL_STRUCTURE, CLASSES, LESION
+from breastlabel.findings.dicom_codes import ABNORMAL_STRUCTURE, CLASSES, DISPLAY_COLORS, LESION
 from breastlabel.findings.dicom_identity import (
     MANUFACTURER,
     Algorithm,
@@ -166,21 +166,10 @@ def _segment(
     kind = segment.SegmentedPropertyTypeCodeSequence[0]
     kind.SegmentedPropertyTypeModifierCodeSequence = DicomSequence([CLASSES[lesion].item()])
     segment.AnatomicRegionSequence = DicomSequence([breast_region(laterality_of(source))])
-    segment.RecommendedDisplayCIELabValue = _display_color(lesion)
+    segment.RecommendedDisplayCIELabValue = list(DISPLAY_COLORS[lesion])
     if probability is not None:
         segment.SegmentDescription = f"Probability of malignancy {probability:.3f}. {RESEARCH_USE}"
     return segment
-
-
-def _display_color(lesion: LesionClass) -> list[int]:
-    """The class's colour in our pictures as PCS-Values, D50 (PS3.3 C.10.7.1.1)."""
-    from highdicom.color import CIELabColor
-    from skimage.color import rgb2lab
-
-    from breastlabel.inference.overlay import CLASS_COLORS
-
-    lab = rgb2lab(np.array(CLASS_COLORS[lesion]) / 255.0, illuminant="D50")
-    return [int(v) for v in CIELabColor(*(float(v) for v in lab)).value]
 
 
 def _refer(segmentation: Dataset, source: Dataset, frame: int | None) -> None:

@@ -93,8 +93,8 @@ _CODES = {
 
 #: Our colours (`overlay.CLASS_COLORS`) in CIELAB, white point D50 as DICOM has it and D65 as viewers do.
 _COLORS = {
-    Meaning.BENIGN: ((77.5, -70.7, 40.2), (77.5, -69.1, 50.9)),
-    Meaning.MALIGNANT: ((56.9, 69.8, 38.8), (56.9, 71.6, 46.5)),
+    Meaning.BENIGN: ((77.5, -64.5, 49.8), (77.5, -69.1, 50.9)),
+    Meaning.MALIGNANT: ((57.8, 72.5, 48.4), (56.9, 71.6, 46.5)),
 }
 #: Distance in CIELAB up to which a colour is ours. OHIF's first two colours are 9 and more away.
 _COLOR_TOLERANCE = 4.0
