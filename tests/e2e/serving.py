@@ -102,6 +102,8 @@ def running_server(studies: Path, folder: Path, *extra: str, **environment: str)
         # One thread each: on two cores, a server and a worker with two threads each only wait for each other.
         "OMP_NUM_THREADS": "1",
         "MONAI_LABEL_SESSION_PATH": str(folder / "sessions"),
+        # Else each test would find proposals that nobody asked for; one of its own asks for them.
+        "BREASTLABEL_READ_ON_ARRIVAL": "0",
         **environment,
     }
     with open(folder / "server.log", "wb") as log:

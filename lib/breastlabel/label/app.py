@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import logging
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +36,7 @@ from breastlabel.label.jobs import BackgroundJobs
 from breastlabel.label.login import login_from_environment
 from breastlabel.label.logs import configure_logging
 from breastlabel.label.next_sample import next_sample
+from breastlabel.label.on_arrival import reads_on_arrival
 from breastlabel.label.options import Options
 from breastlabel.label.predictors import ChampionPredictors
 from breastlabel.label.proposals import keep_proposal, painted
@@ -51,6 +54,7 @@ from breastlabel.label.train import Trainer
 from breastlabel.training.registry import ModelRegistry, site_folder
 
 if TYPE_CHECKING:
+    from breastlabel.web.arrivals import Arrivals
     from breastlabel.web.dicomweb.archive import Archive
     from breastlabel.web.pacs.pacs import Pacs
     from breastlabel.web.pacs.settings import PacsSettings
@@ -69,6 +73,8 @@ class BreastLabelApp(MONAILabelApp):
     Its direct base must be ``MONAILabelApp``: the loader looks for exactly that.
     """
 
+    #: Reads what comes; None where that is turned off, and before the server has started.
+    arrivals: Arrivals | None = None
     _pacs_settings: PacsSettings | None = None
     _watcher: FolderWatcher | None = None
     _indexer: DicomIndexer | None = None
@@ -81,6 +87,7 @@ class BreastLabelApp(MONAILabelApp):
             self._models = selected_models((conf or {}).get("models"))
             self._lease_seconds = lease_seconds(conf)
             self._auto_score = bool(Options(conf).flag("auto_score", False))
+            self._read_on_arrival = reads_on_arrival(conf)
             super().__init__(
                 app_dir,
                 str(self._prepare(studies)),
@@ -109,6 +116,7 @@ class BreastLabelApp(MONAILabelApp):
         registry = ModelRegistry(folder)
         self.login = login_from_environment(site_folder(folder))
         self.gate = InferenceGate()
+        self.on_inference: list[Callable[[str, float], None]] = []
         self.batch = BatchInference()
         self.jobs = BackgroundJobs(site_folder(folder) / "jobs")
         self.scoring_jobs = BackgroundJobs(
@@ -196,11 +204,18 @@ class BreastLabelApp(MONAILabelApp):
         # After the routes, of which some want to be told of what comes.
         if self.pacs is not None:
             self.pacs.start()
+        if self._read_on_arrival:
+            from breastlabel.web.arrivals import Arrivals
+
+            self.arrivals = Arrivals(self)
+            self.arrivals.start()
         atexit.register(self.close)
 
     def close(self) -> None:
         """End what the server started in this process, and close the catalog."""
         atexit.unregister(self.close)
+        if self.arrivals is not None:
+            self.arrivals.close()
         if self._watcher is not None:
             self._watcher.stop()
         if self._indexer is not None:
@@ -267,7 +282,10 @@ class BreastLabelApp(MONAILabelApp):
         """Run a model on a file that the server chose: of the folder (``image_id``), a session, an upload."""
         task = named("model", model, self._infers)
         with self.gate.enter():
+            began = time.perf_counter()
             file, params = task({**options, "image": str(image), "image_id": image_id})
+        for note in self.on_inference:
+            note(model, time.perf_counter() - began)
         return {"file": file, "label": file, "tag": ORIGINAL, "params": params}
 
     def next_sample(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -327,6 +345,17 @@ class BreastLabelApp(MONAILabelApp):
     def trainers(self) -> list[str]:
         """Names of the trainers."""
         return list(self._trainers)
+
+    def workers(self) -> dict[str, bool]:
+        """Whether each background worker that this process started lives; empty before the server has."""
+        started = {
+            "folder-watcher": self._watcher,
+            "arrivals": self.arrivals,
+            "auto-scoring": self._auto_scoring,
+            "pacs-mirror": self.pacs if self._watcher is not None else None,
+        }
+        living = {thread.name for thread in threading.enumerate()}
+        return {name: name in living for name, worker in started.items() if worker is not None}
 
     def strategies(self) -> dict[str, LeasingStrategy]:
         """The strategies by their names, the default one first."""

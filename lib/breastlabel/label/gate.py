@@ -25,6 +25,11 @@ class InferenceGate:
         self._present = 0
         self._lock = threading.Lock()
 
+    @property
+    def present(self) -> int:
+        """How many inferences run or wait. Work that nobody waits for begins only where there is none."""
+        return self._present
+
     @contextmanager
     def enter(self) -> Iterator[None]:
         """Wait for a slot and hold it.

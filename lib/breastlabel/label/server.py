@@ -17,6 +17,8 @@ from breastlabel.label.login.guard import LoginGuard
 from breastlabel.label.login.monai_user import current_user, user_without_login
 from breastlabel.label.routes import all_routers
 from breastlabel.web import web_routers
+from breastlabel.web.monitoring import Monitoring, RequestTimes
+from breastlabel.web.routes import health
 
 if TYPE_CHECKING:
     from breastlabel.label.app import BreastLabelApp
@@ -42,6 +44,9 @@ def build_server(app: BreastLabelApp) -> FastAPI:
         server.include_router(router, prefix=settings.MONAI_LABEL_API_STR)
     for router in web_routers(app):
         server.include_router(router)
+    monitoring = Monitoring(app)
+    server.include_router(health.router(app, monitoring))
+    server.add_middleware(RequestTimes, monitoring=monitoring)
     server.add_middleware(BodyLimit)
     origins = [str(origin).rstrip("/") for origin in settings.MONAI_LABEL_CORS_ORIGINS]
     if app.login is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from breastlabel.catalog import ImageRecord, LabelVersion
 from breastlabel.catalog.label_version import ORIGINAL
-from breastlabel.errors import BreastLabelError, NotFoundError
+from breastlabel.errors import BreastLabelError, NotFoundError, StudiesError
 from breastlabel.findings.dicom_identity import Algorithm
 from breastlabel.findings.dicom_seg import segmentation_dataset
 from breastlabel.findings.dicom_sr import ReportedImage, report_dataset
@@ -74,7 +74,8 @@ def read_image_by_ai(
         The image's newest proposal.
 
     Raises:
-        NotFoundError: unknown image, or the proposal could not be kept.
+        NotFoundError: unknown image.
+        StudiesError: the proposal could not be kept.
         BadRequestError: see `model_for`.
         CheckpointError: nothing is trained yet; the message says how to.
         InvalidImageError: the image cannot be read or analysed.
@@ -84,9 +85,13 @@ def read_image_by_ai(
     chosen = model_for(app, app.catalog.image(image_id), model)
     answer = app.infer({"model": chosen, "image": image_id})
     Path(answer["file"]).unlink(missing_ok=True)
-    judged = [image_id, *answer["params"].get("proposals", ())]
+    kept = app.catalog.labels.current(image_id, ORIGINAL)
+    if kept is None or kept.model_version != answer["params"].get("checkpoint_version"):
+        raise StudiesError(
+            "a proposal that can be kept is required; this one could not be; look at the server's log and disk"
+        )
     if store:
-        store_results(app, judged)
+        store_results(app, [image_id, *answer["params"].get("proposals", ())])
     return proposal_of(app, image_id)
 
 
