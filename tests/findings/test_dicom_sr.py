@@ -18,6 +18,8 @@ from breastlabel.findings.dicom_identity import is_ours
 from breastlabel.findings.dicom_seg import Algorithm, segmentation_dataset
 from breastlabel.findings.dicom_sr import PROMPT, ReportedImage, report_dataset
 from breastlabel.imaging import Modality
+from breastlabel.imaging.dicom_spacing import pixel_spacing
+from breastlabel.imaging.ultrasound_regions import ultrasound_regions
 
 highdicom = pytest.importorskip("highdicom")
 
@@ -226,8 +228,6 @@ def test_a_change_is_told_with_its_figures() -> None:
     value=st.integers(1, 2),
 )
 def test_sizes_and_places_come_back_whatever_the_spacing(rows, columns, at, spacing, keyword, side, value):
-    from breastlabel.findings.dicom_source import size_of_a_pixel
-
     mask = np.zeros(SHAPE, np.uint8)
     mask[at[0] : at[0] + rows, at[1] : at[1] + columns] = value
     kind = US if keyword == "SequenceOfUltrasoundRegions" else MG
@@ -237,8 +237,9 @@ def test_sizes_and_places_come_back_whatever_the_spacing(rows, columns, at, spac
         else [str(spacing[0]), str(spacing[1])]
     )
     tags = {keyword: stated, **({"ImageLaterality": side} if side else {})}
-    assert size_of_a_pixel(image(SHAPE, kind=kind, **tags)) == pytest.approx(spacing)
-    shown = reported(mask, spacing=spacing, kind=kind, tags=tags, laterality=side, segmented=False)
+    source = image(SHAPE, kind=kind, **tags)
+    read = ultrasound_regions(source).spacing if kind == US else pixel_spacing(source)
+    shown = reported(mask, spacing=read, kind=kind, tags=tags, laterality=side, segmented=False)
     report = report_dataset([shown], algorithm=AI)
     (group,) = lesions(report)
     height, width = rows * spacing[0], columns * spacing[1]

@@ -1,4 +1,4 @@
-"""What a result takes over from the image that it is about: patient, study, side, size of a pixel.
+"""What a result takes over from the image that it is about: patient, study, side, orientation.
 
 Only what the image has is copied. What it lacks and the standard wants is left empty; nothing is made up.
 """
@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING
 
 from breastlabel.errors import InvalidImageError
 from breastlabel.findings.dicom_codes import BREAST, SIDES
-from breastlabel.imaging.dicom_spacing import pixel_spacing
 from breastlabel.imaging.dicom_values import numbers
 from breastlabel.imaging.mammogram_header import read_mammogram
-from breastlabel.imaging.ultrasound_regions import ultrasound_regions
 from breastlabel.imaging.vocabulary import Laterality
 
 if TYPE_CHECKING:
@@ -32,7 +30,6 @@ __all__ = [
     "person_name",
     "plain_dataset",
     "reference",
-    "size_of_a_pixel",
     "stamp",
     "stand_in",
 ]
@@ -116,15 +113,13 @@ def _stated(source: Dataset, keyword: str) -> object:
         return None
 
 
-def reference(source: Dataset, *, frame: int | None = None) -> Dataset:
-    """An item that refers to the image (PS3.3 10.8), or to one frame of it, counted from 1."""
+def reference(source: Dataset) -> Dataset:
+    """An item that refers to the image (PS3.3 10.8)."""
     from pydicom.dataset import Dataset
 
     item = Dataset()
     item.ReferencedSOPClassUID = source.SOPClassUID
     item.ReferencedSOPInstanceUID = source.SOPInstanceUID
-    if frame is not None:
-        item.ReferencedFrameNumber = frame
     return item
 
 
@@ -162,12 +157,6 @@ def image_orientation(source: Dataset) -> tuple[float, ...]:
 def laterality_of(source: Dataset) -> Laterality | None:
     """The side that the image names; None where it names none, or contradicts itself."""
     return read_mammogram(source).laterality
-
-
-def size_of_a_pixel(source: Dataset) -> tuple[float, float] | None:
-    """(between rows, between columns) in mm in the breast, as `breastlabel.imaging.read_dicom` takes it."""
-    calibrated = ultrasound_regions(source).spacing if source.get("Modality") == "US" else None
-    return calibrated or pixel_spacing(source)
 
 
 def person_name(name: str | None) -> str:
