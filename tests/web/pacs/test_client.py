@@ -5,9 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import ssl
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -21,45 +19,15 @@ from cryptography.x509.oid import NameOID
 from breastlabel.label.logs import configure_logging
 from breastlabel.web.pacs.client import PacsClient, Place
 from breastlabel.web.pacs.errors import PacsAwayError, PacsError, PacsObjectError, PacsRefusalError
-from breastlabel.web.pacs.settings import pacs_settings
+
+from .web_server import Answer, Fake
+
+
+def client_of(fake: Fake, **environment: str) -> PacsClient:
+    return PacsClient(fake.settings(**environment), name="here")
+
 
 PLACE = Place("1.1", "1.2", "1.3")
-Answer = tuple[int, dict[str, str], bytes]
-
-
-class Fake:
-    """A web server whose answers the test writes."""
-
-    def __init__(self, context: ssl.SSLContext | None = None) -> None:
-        self.requests: list[tuple[str, dict[str, str]]] = []
-        self.answer: Callable[[str], Answer] = lambda path: (200, {}, b"[]")
-        fake = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                fake.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
-                status, headers, body = fake.answer(self.path)
-                self.send_response(status)
-                for name, value in {"Content-Length": str(len(body)), **headers}.items():
-                    if value:
-                        self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        if context is not None:
-            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        self.url = f"http{'s' if context else ''}://localhost:{self.server.server_port}/dicom-web"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def client(self, **environment: str) -> PacsClient:
-        env = {f"BREASTLABEL_PACS_{name}": value for name, value in environment.items()}
-        return PacsClient(pacs_settings(self.url, {"BREASTLABEL_PACS_TIMEOUT": "5", **env}), name="here")
 
 
 @pytest.fixture(autouse=True)
@@ -71,12 +39,11 @@ def _quiet() -> None:
 def fake() -> Iterator[Fake]:
     server = Fake()
     yield server
-    server.server.shutdown()
-    server.server.server_close()
+    server.close()
 
 
 def test_a_token_goes_with_each_request_and_the_host_has_its_port(fake: Fake) -> None:
-    assert fake.client(TOKEN="kept-secret").series("1.1") == []
+    assert client_of(fake, TOKEN="kept-secret").series("1.1") == []
     ((path, headers),) = fake.requests
     assert path.startswith("/dicom-web/studies/1.1/series?")
     assert headers["authorization"] == "Bearer kept-secret"
@@ -99,7 +66,7 @@ def test_a_token_goes_with_each_request_and_the_host_has_its_port(fake: Fake) ->
 def test_a_status_says_who_must_act(fake: Fake, status: int, kind: type[Exception], reason: str) -> None:
     fake.answer = lambda path: (status, {}, b"a text with Doe^Jane")
     with pytest.raises(kind, match=reason) as error:
-        fake.client(USERNAME="alice", PASSWORD="kept-secret").studies({"PatientName": "Doe^Jane"})
+        client_of(fake, USERNAME="alice", PASSWORD="kept-secret").studies({"PatientName": "Doe^Jane"})
     for hidden in ("Doe", "kept-secret", "localhost", "\n"):
         assert hidden not in str(error.value)
     assert len(fake.requests) == (3 if status == 503 else 1)
@@ -108,14 +75,14 @@ def test_a_status_says_who_must_act(fake: Fake, status: int, kind: type[Exceptio
 def test_a_redirect_is_not_followed(fake: Fake) -> None:
     fake.answer = lambda path: (302, {"Location": "http://127.0.0.1:1/elsewhere"}, b"")
     with pytest.raises(PacsRefusalError, match="leads elsewhere"):
-        fake.client(TOKEN="kept-secret").retrieve(PLACE)
+        client_of(fake, TOKEN="kept-secret").retrieve(PLACE)
     assert len(fake.requests) == 1
 
 
 def test_what_is_no_dicomweb_is_said_without_quoting_it(fake: Fake) -> None:
     fake.answer = lambda path: (200, {"Content-Type": "text/html"}, b"<h1>Doe^Jane</h1>")
     with pytest.raises(PacsError, match="answers of DICOMweb are required") as error:
-        fake.client().studies({})
+        client_of(fake).studies({})
     assert "Doe" not in str(error.value)
 
 
@@ -125,8 +92,8 @@ def test_an_answer_without_end_is_cut_off(fake: Fake, announced: bool) -> None:
     headers = {} if announced else {"Content-Length": "", "Connection": "close"}
     fake.answer = lambda path: (200, {"Content-Type": "application/dicom", **headers}, body)
     with pytest.raises(PacsObjectError, match="an answer of at most 1 MB is required"):
-        fake.client(MOST_MB="1").retrieve(PLACE)
-    assert fake.client(MOST_MB="4").retrieve(PLACE) == body
+        client_of(fake, MOST_MB="1").retrieve(PLACE)
+    assert client_of(fake, MOST_MB="4").retrieve(PLACE) == body
 
 
 def test_an_object_comes_byte_for_byte_out_of_a_multipart_message(fake: Fake) -> None:
@@ -134,20 +101,19 @@ def test_an_object_comes_byte_for_byte_out_of_a_multipart_message(fake: Fake) ->
     kind = 'multipart/related; type="application/dicom"; boundary=b0undary'
     message = b"--b0undary\r\nContent-Type: application/dicom\r\n\r\n" + content + b"\r\n--b0undary--"
     fake.answer = lambda path: (200, {"Content-Type": kind}, message)
-    assert fake.client().retrieve(PLACE) == content
+    assert client_of(fake).retrieve(PLACE) == content
     assert "transfer-syntax=*" in fake.requests[0][1]["accept"]
     for place in (Place("1.1", "1.2", "../x"), Place("1.1", "", "1.3"), Place("1", "2", "1" * 65)):
         with pytest.raises(PacsObjectError, match="UIDs of a study"):
-            fake.client().retrieve(place)
+            client_of(fake).retrieve(place)
 
 
 def test_a_pacs_that_is_not_there_is_away(fake: Fake) -> None:
-    fake.server.shutdown()
-    fake.server.server_close()
+    fake.close()
     with pytest.raises(
         PacsAwayError, match=r"a PACS that answers is required; it does not \(ConnectionError\)"
     ):
-        fake.client().studies({})
+        client_of(fake).studies({})
 
 
 ALL = [f"1.{number}" for number in range(1, 451)]
@@ -195,7 +161,7 @@ def test_all_studies_are_found_however_a_server_pages(
         return 200, {"Content-Type": "application/dicom+json"}, json.dumps(found).encode()
 
     fake.answer = answer
-    studies = fake.client().studies({"ModalitiesInStudy": "MG"})
+    studies = client_of(fake).studies({"ModalitiesInStudy": "MG"})
     assert sorted(found.uid for found in studies) == sorted(ALL)
     assert {(found.series, found.instances) for found in studies} == {(1, 4)}
     assert len(fake.requests) <= 7
@@ -204,7 +170,7 @@ def test_all_studies_are_found_however_a_server_pages(
 def test_what_is_no_uid_is_passed_over(fake: Fake) -> None:
     found = [{"0020000E": {"Value": [uid]}} for uid in ("../x", "1.2", 7, None, "1" * 65)] + ["x", {}]
     fake.answer = lambda path: (200, {"Content-Type": "application/dicom+json"}, json.dumps(found).encode())
-    assert [entry.uid for entry in fake.client().series("1.1")] == ["1.2"]
+    assert [entry.uid for entry in client_of(fake).series("1.1")] == ["1.2"]
 
 
 class Authority:
@@ -262,21 +228,20 @@ def guarded(tmp_path: Path) -> Iterator[tuple[Fake, Authority]]:
     context.verify_mode = ssl.CERT_REQUIRED
     server = Fake(context)
     yield server, authority
-    server.server.shutdown()
-    server.server.server_close()
+    server.close()
 
 
 def test_a_client_certificate_and_an_authority_of_ones_own_open_the_pacs(guarded) -> None:
     server, authority = guarded
     certificate, key = authority.issue("client")
-    client = server.client(CA=str(authority.file), CLIENT_CERT=str(certificate), CLIENT_KEY=str(key))
+    client = client_of(server, CA=str(authority.file), CLIENT_CERT=str(certificate), CLIENT_KEY=str(key))
     assert client.studies({}) == []
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(guarded) -> None:
     server, _ = guarded
     with pytest.raises(PacsRefusalError, match=r"certificate can be verified .*certificate verify failed"):
-        server.client().studies({})
+        client_of(server).studies({})
     assert server.requests == []
 
 
@@ -284,5 +249,5 @@ def test_a_pacs_that_asks_for_a_certificate_says_so(guarded) -> None:
     server, authority = guarded
     # The handshake's end and the answer's beginning are one, so it may look like a lost connection.
     with pytest.raises((PacsRefusalError, PacsAwayError)):
-        server.client(CA=str(authority.file)).studies({})
+        client_of(server, CA=str(authority.file)).studies({})
     assert server.requests == []

@@ -12,6 +12,7 @@ from breastlabel.errors import StudiesError
 from breastlabel.web.pacs.client import Found, Place
 from breastlabel.web.pacs.errors import PacsAwayError, PacsObjectError
 from breastlabel.web.pacs.known import Known, State, StudySize
+from breastlabel.web.pacs.mirror import Mirror
 from breastlabel.web.pacs.settings import pacs_settings
 from breastlabel.web.pacs.survey import Stopped, Survey
 
@@ -210,3 +211,35 @@ def test_a_look_ends_soon_when_the_server_does(known: Known) -> None:
     with pytest.raises(Stopped):
         look.look(everything=True)
     assert fakes.fetched == []
+
+
+def test_the_longer_a_listing_takes_the_more_seldom_it_comes(known: Known, monkeypatch) -> None:
+    fakes = Fakes([])
+    fakes.taken = None  # type: ignore[attr-defined]
+    settings = pacs_settings("https://pacs.example.org/dicom-web", {"BREASTLABEL_PACS_INTERVAL": "30"})
+    mirror = Mirror(settings, fakes, known, fakes)  # type: ignore[arg-type]
+    looks: list[bool] = []
+
+    def look(*, everything: bool) -> float:
+        looks.append(everything)
+        return took
+
+    monkeypatch.setattr(mirror._survey, "look", look)
+    now = 1000.0
+    monkeypatch.setattr("breastlabel.web.pacs.mirror.time.monotonic", lambda: now)
+    # A listing of one second does not need to be spared at an interval of thirty.
+    took = 1.0
+    for _ in range(3):
+        mirror.poll()
+        now += 30
+    assert looks == [True] * 3
+    # One of a minute comes every twenty minutes; in between, recent studies are looked at.
+    looks.clear()
+    took = 60.0
+    for _ in range(40):
+        mirror.poll()
+        now += 30
+    assert looks == [True] + [False] * 38 + [True]
+    mirror.wake()
+    mirror.poll()
+    assert looks[-1]

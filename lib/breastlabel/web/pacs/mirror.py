@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 #: Whatever is wrong, the PACS is asked again after so many seconds.
 _LONGEST_PAUSE = 600.0
-#: Of the time, a look at all studies may take no more than one part in so many.
+#: Of the time, listing all studies may take no more than one part in so many.
 _SHARE = 20.0
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
@@ -101,18 +101,16 @@ class Mirror:
             OSError: the disk is full.
             Stopped: the mirror is being stopped.
         """
-        began = time.monotonic()
-        full = began >= self._next_full
+        full = time.monotonic() >= self._next_full
         if full:
             # Before the look: what wakes it meanwhile must not be forgotten.
             self._next_full = float("inf")
         try:
-            self._survey.look(everything=full)
+            took = self._survey.look(everything=full)
         except BaseException:
             self._next_full = 0.0
             raise
         if full and self._next_full:
-            took = time.monotonic() - began
             self._next_full = time.monotonic() + max(0.0, _SHARE * took - self._settings.interval)
 
     def _work(self) -> None:

@@ -44,18 +44,23 @@ class Survey:
         self._settings, self._client, self._known, self._intake = settings, client, known, intake
         self._stopping, self._progress = stopping, progress
 
-    def look(self, *, everything: bool) -> None:
+    def look(self, *, everything: bool) -> float:
         """Take in what is new.
 
         Args:
             everything: look at all studies that are wanted, not at the recent ones alone.
+
+        Returns:
+            Seconds that the PACS took to list the studies.
 
         Raises:
             PacsError: the PACS is away, or lets nobody in.
             OSError: the disk is full.
             Stopped: the mirror is being stopped.
         """
+        began = time.monotonic()
         studies = self._studies(everything=everything)
+        took = time.monotonic() - began
         changed = [found for found in studies if not self._known.is_unchanged(found.uid, _size(found))]
         self._progress(len(studies), len(changed))
         for number, found in enumerate(changed):
@@ -70,6 +75,7 @@ class Survey:
                 self._intake.deliver(place)
             else:
                 self._fetch(place)
+        return took
 
     def _studies(self, *, everything: bool) -> list[Found]:
         """Each once, the newest dates not necessarily first."""
