@@ -5,4 +5,4 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("BREASTLABEL_TRACKING", "off")
 
-pytest_plugins = ["tests.orthanc", "tests.postgres"]
+pytest_plugins = ["tests.e2e.browser", "tests.orthanc", "tests.postgres"]

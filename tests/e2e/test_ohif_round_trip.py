@@ -1,0 +1,307 @@
+"""A radiologist's way through OHIF: see what the AI outlined, correct it, save, and be learnt from."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from breastlabel.catalog import Catalog
+from breastlabel.imaging import LabelArray, LesionClass
+
+from .browser import Reader, opened
+from .reading_room import SHAPE, VIEWS, label, label_of, mammograms, room, run_ai
+from .serving import Server, wait_until
+
+__all__ = ["room"]
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_mammogram_is_read_and_corrected(room: Server, chromium: Any, tmp_path: Path) -> None:
+    exam = mammograms(room, prior=False)
+    ids = {view: image["image_id"] for view, image in exam["views"].items()}
+    proposals = {view: run_ai(room, image_id) for view, image_id in ids.items()}
+    outlined = next((v for v in VIEWS if label_of(room, ids[v]).any()), None)
+    assert outlined, "the champion outlines something in one of the views"
+    assert all(p["segmentation"] for p in proposals.values())
+    with opened(chromium, tmp_path) as reader:
+        reader.open(room.url + exam["ohif"])
+        # Right breast left of the left one, CC over MLO.
+        assert reader.hung() == {
+            ids["rcc"]: (0, 0),
+            ids["lcc"]: (0, 1),
+            ids["rmlo"]: (1, 0),
+            ids["lmlo"]: (1, 1),
+        }
+        for view in VIEWS:  # chest walls meet in the middle
+            wall = SHAPE[1] - 1 if view.startswith("r") else 0
+            assert abs(reader.point(ids[view], SHAPE[0] / 2, wall)[0] - middle(reader)) < 12, view
+
+        reader.until("breastlabel.drawings.drawings.size === 4")
+        the_outline_is_seen(reader, room, ids[outlined])
+        assert all(names(reader, i) == {1: "benign", 2: "malignant"} for i in ids.values())
+        for view, image_id in ids.items():
+            assert np.array_equal(drawn(reader, image_id), label_of(room, image_id)), view
+
+        # A stroke through the normal breast, and one click on Save.
+        target = ids["lcc"]
+        before, newest = drawn(reader, target), history(room, target)
+        reader.press("draw-malignant")
+        path = [(150.0, 60.0), (150.0, 90.0)]
+        reader.brush(target, path, radius=4)
+        after = drawn(reader, target)
+        assert after[150, 60] == after[150, 75] == after[150, 90] == LesionClass.MALIGNANT
+        reader.page.locator("[data-cy=breastlabel-birads]").select_option("4B")
+        reader.picture("ohif-mammography")
+        reader.press("save")
+        assert f"version {newest + 1}" in reader.said(r"Saved\..*version")
+        saved = label(room, target)
+        assert saved is not None
+        assert saved[0] == newest + 1
+        assert np.array_equal(saved[1], after), "pixel for pixel what was drawn"
+        near = disc(SHAPE, 150, 75, 40)
+        assert np.array_equal(saved[1][~near], before[~near]), "and nothing elsewhere"
+        with Catalog.open(room.studies) as catalog:
+            version = catalog.labels.current(target)
+        assert version is not None
+        assert version.info["birads"] == "4B"
+        assert version.seconds_spent is not None
+        assert version.seconds_spent > 0
+
+        an_empty_reading_is_saved(reader, room, ids["lmlo"])
+        the_viewers_own_export_becomes_a_version(reader, room, ids["rmlo"])
+        assert reader.hosts == {urlsplit(room.url).netloc}, "nothing came from elsewhere"
+        assert reader.failures == []
+
+
+def middle(reader: Reader) -> float:
+    """Where the left and the right views meet, in the page."""
+    boxes = reader.ask(
+        "() => breastlabel.views.list().map((v) => v.viewport.canvas.getBoundingClientRect().left)"
+    )
+    return float(max(boxes))
+
+
+def the_outline_is_seen(reader: Reader, server: Server, image_id: str) -> None:
+    """Its pixels on the page differ from the image without it, where the mask is, and only there."""
+    mask = label_of(server, image_id)
+    rows, columns = np.nonzero(mask)
+    nearest = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
+    inside = reader.point(image_id, float(rows[nearest]), float(columns[nearest]))
+    far = np.unravel_index(np.argmax(distance_to(mask)), mask.shape)
+    outside = reader.point(image_id, float(far[0]), float(far[1]))
+    shown = colours(reader.picture("ohif-outlines"))
+    reader.press("show-mask")
+    reader.page.wait_for_timeout(2000)
+    hidden = colours(reader.picture("ohif-plain"))
+    reader.press("show-mask")
+    reader.page.wait_for_timeout(2000)
+
+    def changed(point: tuple[float, float]) -> float:
+        x, y = round(point[0]), round(point[1])
+        part = np.s_[y - 1 : y + 2, x - 1 : x + 2]
+        return float(np.abs(shown[part] - hidden[part]).max())
+
+    assert changed(inside) > 25
+    assert changed(outside) < 12
+
+
+def distance_to(mask: LabelArray) -> np.ndarray[Any, Any]:
+    """From every pixel, half a tenth of the image away from its edges, to the next one that is painted."""
+    from scipy.ndimage import distance_transform_edt
+
+    distance = np.asarray(distance_transform_edt(mask == 0))
+    margin = max(mask.shape) // 20
+    inner = np.zeros_like(distance)
+    inner[margin:-margin, margin:-margin] = distance[margin:-margin, margin:-margin]
+    return inner
+
+
+def an_empty_reading_is_saved(reader: Reader, server: Server, image_id: str) -> None:
+    """ "No lesion" is a reading too."""
+    reader.ask("(id) => breastlabel.views.show(id)", image_id)
+    reader.ask(
+        "(id) => { const { segmentationId } = breastlabel.drawings.drawings.get(id);"
+        "const [imageId] = breastlabel.services.segmentationService.getSegmentation(segmentationId)"
+        ".representationData.Labelmap.imageIds;"
+        "window.cornerstone.cache.getImage(imageId).getPixelData().fill(0); }",
+        image_id,
+    )
+    reader.press("save")
+    saved = wait_until(lambda: label(server, image_id), 120)
+    assert not saved[1].any()
+
+
+def the_viewers_own_export_becomes_a_version(reader: Reader, server: Server, image_id: str) -> None:
+    """OHIF's menu (Export, DICOM SEG, Save) stores a Label Map Segmentation in the archive."""
+    reader.brush(image_id, [(170.0, 190.0), (170.0, 205.0)], radius=4)
+    mask = drawn(reader, image_id)
+    reader.ask(
+        "(id) => { void breastlabel.commandsManager.run('storeSegmentation', "
+        "{ segmentationId: breastlabel.drawings.drawings.get(id).segmentationId }); }",
+        image_id,
+    )
+    reader.page.get_by_role("button", name="Save", exact=True).click()
+    saved = wait_until(lambda: label(server, image_id), 120)
+    assert np.array_equal(saved[1], mask)
+
+
+def test_a_prior_hangs_below_the_current_exam(room: Server, chromium: Any, tmp_path: Path) -> None:
+    exam = mammograms(room, prior=True)
+    order = [exam["views"][view]["sop_instance_uid"] for view in VIEWS]
+    [prior] = exam["priors"]
+    older = {f"{i['laterality']}{i['view_position']}".lower(): i["sop_instance_uid"] for i in prior["images"]}
+    with opened(chromium, tmp_path) as reader:
+        # A link to the current study alone brings its prior too.
+        study = exam["views"]["rcc"]["study_instance_uid"]
+        reader.open(f"{room.url}/ohif/segmentation?StudyInstanceUIDs={study}")
+        reader.until("breastlabel.views.list().filter((v) => v.viewport.getImageData()).length === 8")
+        hung = reader.ask(
+            "() => breastlabel.views.list().map((v) => [v.displaySet.instances[0].SOPInstanceUID, "
+            "v.viewport.canvas.getBoundingClientRect().toJSON()])"
+        )
+        rows: dict[int, list[tuple[float, str]]] = {}
+        for sop, box in hung:
+            rows.setdefault(round(box["top"]), []).append((box["left"], sop))
+        upper, lower = ([sop for _, sop in sorted(rows[top])] for top in sorted(rows))
+        assert upper == order
+        assert lower == [older[view] for view in VIEWS]
+        reader.picture("ohif-prior")
+        assert reader.failures == []
+
+
+def test_what_is_saved_in_ohif_is_learnt(room: Server, chromium: Any, tmp_path: Path) -> None:
+    with Catalog.open(room.studies) as catalog:
+        image_id = next(
+            record.image_id
+            for record in catalog.images(split="train")
+            if record.label == "malignant" and record.image_id.startswith("phantom-5-")
+        )
+    answer = room.request("GET", "/api/cases/find", params={"image_id": image_id})
+    assert answer.status_code == 200, answer.text
+    with opened(chromium, tmp_path) as reader:
+        reader.open(f"{room.url}{answer.json()['ohif']}&image={image_id}")
+        reader.press("run")
+        reader.until(f"breastlabel.drawings.drawings.has({image_id!r})")
+        first, newest = label_of(room, image_id), history(room, image_id)
+        assert first.any()
+        assert np.array_equal(drawn(reader, image_id), first)
+
+        # The reader draws four pixels wider than the champion did, as in all other labels of the folder.
+        rows, columns = np.nonzero(first)
+        row, column = (rows.min() + rows.max()) / 2, (columns.min() + columns.max()) / 2
+        radius = max(np.ptp(rows), np.ptp(columns)) / 2 + 4
+        kind = "benign" if (first == LesionClass.BENIGN).any() else "malignant"
+        reader.press(f"draw-{kind}")
+        spacing = float(reader.ask("() => breastlabel.views.active().viewport.getImageData().spacing[0]"))
+        reader.brush(image_id, [(row, column)], radius=radius * spacing)
+        correction = drawn(reader, image_id)
+        covered = disc(first.shape, row, column, radius - 1.5)
+        assert (correction[covered] > 0).all(), "the brushed area is at the right pixels"
+        assert not (correction[~disc(first.shape, row, column, radius + 1.5)] > 0).any()
+        reader.picture("ohif-ultrasound")
+        reader.press("save")
+        reader.said(r"Saved\.")
+        saved = label(room, image_id)
+        assert saved is not None
+        assert saved[0] == newest + 1
+        assert np.array_equal(saved[1], correction)
+
+        options = {"preset": "tiny", "max_epochs": 12, "promote": "always", "device": "cpu"}
+        room.client().train_start("ultrasound", options)
+        reader.until("breastlabel.reading.training?.model === 'ultrasound'")
+        status = wait_until(lambda: over(room), 280, every=1.0)
+        assert status["status"] == "DONE", status
+        reader.press("run")
+        second = wait_until(lambda: newer(room, image_id, first), 120)
+        print(f"{dice(first, correction)=:.3f} {dice(second, correction)=:.3f}")
+        assert dice(second, correction) > dice(first, correction)
+        a_blinded_reader_is_told_nothing(reader)
+        assert reader.failures == []
+
+
+def a_blinded_reader_is_told_nothing(reader: Reader) -> None:
+    """Where the server withholds the AI's opinion, the panel neither shows it nor offers to accept it."""
+
+    def withhold(route: Any) -> None:
+        if "reveal=true" in route.request.url:
+            route.continue_()
+            return
+        answer = route.fetch()
+        case = {**answer.json(), "withheld": True, "breasts": []}
+        case["images"] = [{**image, "result": None, "segmentation": None} for image in case["images"]]
+        route.fulfill(response=answer, json=case)
+
+    page = reader.page
+    page.route("**/api/cases/find*", withhold)
+    reader.ask("() => breastlabel.reading.refresh()")
+    page.locator("[data-cy=breastlabel-withheld]").wait_for()
+    for name in ("probability", "finding", "accept", "run", "show-heat-map"):
+        assert page.locator(f"[data-cy=breastlabel-{name}]").count() == 0, name
+    reader.press("reveal")
+    page.locator("[data-cy=breastlabel-probability]").first.wait_for()
+    page.unroute("**/api/cases/find*")
+
+
+def history(server: Server, image_id: str) -> int:
+    """The newest version of an image, of proposals and labels together."""
+    with Catalog.open(server.studies) as catalog:
+        return max(version.version for version in catalog.labels.history(image_id))
+
+
+def over(server: Server) -> dict[str, Any] | None:
+    status = dict(server.client().train_status())
+    return status if status["status"] != "RUNNING" else None
+
+
+def newer(server: Server, image_id: str, than: LabelArray) -> LabelArray | None:
+    mask = label_of(server, image_id)
+    return None if np.array_equal(mask, than) else mask
+
+
+def drawn(reader: Reader, image_id: str) -> LabelArray:
+    """The label map as the browser holds it."""
+    text, rows, columns = reader.ask(
+        """(id) => {
+          const { segmentationId } = breastlabel.drawings.drawings.get(id);
+          const { segmentationService } = breastlabel.services;
+          const [imageId] =
+            segmentationService.getSegmentation(segmentationId).representationData.Labelmap.imageIds;
+          const { rows, columns, ...image } = window.cornerstone.cache.getImage(imageId);
+          const pixels = window.cornerstone.cache.getImage(imageId).getPixelData();
+          return [btoa(Array.from(pixels, (value) => String.fromCharCode(value)).join("")), rows, columns];
+        }""",
+        image_id,
+    )
+    return np.frombuffer(base64.b64decode(text), np.uint8).reshape(rows, columns)
+
+
+def names(reader: Reader, image_id: str) -> dict[int, str]:
+    """Of an outline's segments, by their values."""
+    found = reader.ask(
+        "(id) => Object.values(breastlabel.services.segmentationService.getSegmentation(breastlabel.drawings"
+        ".drawings.get(id).segmentationId).segments).map((s) => [s.segmentIndex, s.label])",
+        image_id,
+    )
+    return {int(index): str(name) for index, name in found}
+
+
+def disc(shape: tuple[int, int], row: float, column: float, radius: float) -> np.ndarray[Any, Any]:
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    return np.asarray((rows - row) ** 2 + (columns - column) ** 2 <= radius**2)
+
+
+def colours(picture: bytes) -> np.ndarray[Any, Any]:
+    return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")).astype(int)
+
+
+def dice(one: LabelArray, other: LabelArray) -> float:
+    a, b = one > 0, other > 0
+    return 2.0 * float(np.sum(a & b)) / float(max(1, np.sum(a) + np.sum(b)))
