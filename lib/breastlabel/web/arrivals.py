@@ -160,7 +160,7 @@ class Arrivals:
                 self._wake.clear()
 
     def _serving(self) -> dict[Modality, Serving]:
-        found = {}
+        found: dict[Modality, Serving] = {}
         for model in self._app.trainers():
             version = self._app.predictors.version(model) if MODELS[model].outlines else None
             if version is not None:
