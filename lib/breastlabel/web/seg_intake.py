@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from breastlabel.catalog.kept_segmentation import KeptSegmentation, Status
 from breastlabel.catalog.label_version import LabelVersion
 from breastlabel.errors import InvalidImageError, InvalidLabelError, NotFoundError
-from breastlabel.findings.dicom_identity import is_ours
+from breastlabel.findings.dicom_identity import is_our_uid, is_ours
 from breastlabel.findings.dicom_seg_parts import Segment, refused
 from breastlabel.findings.dicom_seg_reading import (
     SegmentationContent,
@@ -23,6 +23,7 @@ from breastlabel.findings.dicom_seg_reading import (
     read_segmentation,
 )
 from breastlabel.findings.segment_names import Meaning, display_names, meaning_of, name_key, read_meanings
+from breastlabel.imaging.dicom_values import text
 from breastlabel.label.caller import caller
 from breastlabel.label.errors import BadRequestError, ConflictError
 from breastlabel.web.seg_file import parse_segmentation, part10
@@ -49,11 +50,19 @@ class SegIntake:
         self._questions = app.catalog.questions
 
     def on_stored(self, dataset: Dataset) -> None:
-        """What the archive calls with each dataset that was stored; all but segmentations are passed over."""
+        """What the archive calls with each dataset that was stored: a segmentation, or an image of one.
+
+        A segmentation that came before its image was refused; it is looked at again when the image is there.
+        """
         if is_segmentation(dataset):
             who = caller()
             # Outside a request, as from a PACS, there is no client to whom a lease could belong.
             self.take(dataset, client_id=who.client_id() if who.host or who.user else None)
+            return
+        study = text(dataset, "StudyInstanceUID")
+        for instance in self._app.catalog.dicom.find(study=study, modality="SEG") if study else ():
+            if not is_our_uid(uid := instance.sop_instance_uid) and self._questions.find(uid) is None:
+                self.take(self._app.archive.dataset(uid))
 
     def take(
         self,
@@ -114,15 +123,17 @@ class SegIntake:
             )
             self._measure(versions)
             return result_of(found, known=not versions)
-        except (InvalidLabelError, InvalidImageError) as error:
-            # These texts hold numbers and nothing else of the object.
+        except InvalidLabelError as error:
+            # Its text holds numbers and nothing else of the object.
             logger.warning("a segmentation was refused: %s", error)
             return IntakeResult("refused", reason=str(error))
-        except NotFoundError:
-            logger.warning("a segmentation was refused: one of its images is gone")
-            return IntakeResult(
-                "refused", reason="the segmentation's images are required; one of them is gone"
+        except (InvalidImageError, NotFoundError):
+            # These may name a file.
+            reason = (
+                "an image that can be read is required; the segmentation's is gone or damaged; restore it"
             )
+            logger.warning("a segmentation was refused: %s", reason)
+            return IntakeResult("refused", reason=reason)
 
     def answer(
         self,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from breastlabel.errors import BreastLabelError, InvalidImageError
 from breastlabel.findings.dicom_seg_header import SegmentationHeader
 from breastlabel.findings.dicom_seg_parts import refused
 from breastlabel.imaging.dicom_values import text
@@ -42,7 +43,7 @@ def find_sources(app: BreastLabelApp, dataset: Dataset, header: SegmentationHead
     Raises:
         InvalidLabelError: it refers to none, or too many; one is not of the catalog; or it is of another
             study or patient than one of them.
-        NotFoundError: the file of one of them is gone.
+        NotFoundError, InvalidImageError: the file of one of them is gone, or cannot be read.
     """
     if not 1 <= len(header.sources) <= MAX_IMAGES:
         raise refused(
@@ -59,9 +60,21 @@ def find_sources(app: BreastLabelApp, dataset: Dataset, header: SegmentationHead
             )
         if instance.study_instance_uid != header.study_instance_uid:
             raise refused("a segmentation of its image's study", "it is of another study")
-        source = app.archive.dataset(uid, pixels=False)
+        source = _header_of(app, uid)
         ours, theirs = text(source, "PatientID"), text(dataset, "PatientID")
         if ours and theirs and ours != theirs:
             raise refused("a segmentation of its image's patient", "it is of another patient")
         found[uid] = Source(instance.image_id, app.datastore().path(instance.image_id), source)
     return found
+
+
+def _header_of(app: BreastLabelApp, uid: str) -> Dataset:
+    try:
+        return app.archive.dataset(uid, pixels=False)
+    except (BreastLabelError, OSError):
+        raise
+    except Exception as error:
+        # pydicom raises almost anything over malformed bytes.
+        raise InvalidImageError(
+            "an image that can be read is required; its file is damaged; restore it"
+        ) from error

@@ -307,6 +307,26 @@ def test_whom_the_request_names_comes_before_the_creator(app, intake, source):
     assert app.catalog.labels.current("right").author == "bob"
 
 
+def test_one_that_comes_before_its_image_is_taken_when_the_image_comes(app, client, studies):
+    late = image(SHAPE, StudyInstanceUID="1.2.276.0.4711.9", SeriesInstanceUID="1.2.276.0.4711.9.1")
+    app.archive.store(seg("BINARY", painted(blob(), late, "BINARY")), origin="stow")
+    app.archive.store(image(SHAPE, StudyInstanceUID="1.2.276.0.4711.9"), origin="stow")
+    assert app.catalog.labels.current_many() == {}
+    stored = app.archive.store(late, origin="stow")
+    assert list(app.catalog.labels.current_many()) == [stored.instance.image_id]
+
+
+def test_an_image_whose_file_is_gone_or_damaged_gets_no_label(app, intake, source, studies, caplog):
+    stored = {name: seg("BINARY", painted(blob(), source(name), "BINARY")) for name in ("right", "left")}
+    (studies / "right.dcm").unlink()
+    (studies / "left.dcm").write_bytes(b"nothing")
+    for segmentation in stored.values():
+        assert intake.take(segmentation).status == "refused"
+    assert versions(app) == NOTHING
+    assert "left.dcm" not in caplog.text
+    assert "right" not in caplog.text
+
+
 def test_other_objects_are_passed_over(app, intake):
     intake.on_stored(image())
     assert versions(app) == NOTHING
