@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import json
 import ssl
@@ -15,10 +16,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from fastapi import HTTPException
 
+from breastlabel.errors import StudiesError
 from breastlabel.label.logs import configure_logging
+from breastlabel.web.pacs.addresses import resource_of
 from breastlabel.web.pacs.client import PacsClient, Place
 from breastlabel.web.pacs.errors import PacsAwayError, PacsError, PacsObjectError, PacsRefusalError
+from breastlabel.web.pacs.settings import PacsSettings
+from breastlabel.web.pacs.upstream import Upstream, tls_context
 
 from .web_server import Answer, Fake
 
@@ -236,6 +242,25 @@ def test_a_client_certificate_and_an_authority_of_ones_own_open_the_pacs(guarded
     certificate, key = authority.issue("client")
     client = client_of(server, CA=str(authority.file), CLIENT_CERT=str(certificate), CLIENT_KEY=str(key))
     assert client.studies({}) == []
+
+
+def test_viewers_reach_such_a_pacs_through_the_server_as_well(guarded) -> None:
+    server, authority = guarded
+    certificate, key = authority.issue("client")
+    settings = server.settings(CA=str(authority.file), CLIENT_CERT=str(certificate), CLIENT_KEY=str(key))
+
+    async def ask(settings: PacsSettings) -> int:
+        upstream, resource = Upstream(settings, name="here"), resource_of("studies")
+        assert resource is not None
+        answer = await upstream.send("GET", resource, headers={})
+        await answer.aclose()
+        return answer.status_code
+
+    assert asyncio.run(ask(settings)) == 200
+    with pytest.raises(HTTPException, match="the PACS cannot be reached"):
+        asyncio.run(ask(server.settings()))
+    with pytest.raises(StudiesError, match="certificates in PEM files are required"):
+        tls_context(server.settings(CLIENT_CERT=str(key)))
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(guarded) -> None:

@@ -181,6 +181,16 @@ def test_neither_secrets_nor_identifiers_are_written(server: Server, pacs: Ortha
     assert str(image.StudyInstanceUID) not in server.log()
 
 
+def test_an_engineer_is_told_how_the_mirror_goes(server: Server) -> None:
+    health = server.request("GET", "/health").json()
+    assert health["archive"] == {"kind": "pacs", "state": "ok"}
+    assert health["workers"]["pacs-mirror"]
+    metrics = server.request("GET", "/metrics").text
+    assert "breastlabel_pacs_up 1.0" in metrics
+    assert 'breastlabel_pacs_objects_total{outcome="image"} 8.0' in metrics
+    assert "breastlabel_pacs_studies_waiting 0.0" in metrics
+
+
 def test_the_server_goes_on_while_the_pacs_is_down(server: Server, pacs: Orthanc) -> None:
     """The last of this file, since it takes the PACS away."""
     pacs.kill()
@@ -191,3 +201,4 @@ def test_the_server_goes_on_while_the_pacs_is_down(server: Server, pacs: Orthanc
     sample = server.client().next_sample("first", {"client_id": "another"})
     assert server.download(sample["id"]).stat().st_size > 1000
     wait_until(lambda: "Nothing is fetched from the PACS" in server.log(), 60)
+    assert server.request("GET", "/health").json()["status"] == "degraded"

@@ -128,6 +128,14 @@ def test_the_server_itself_is_no_pacs(host: str) -> None:
     require_another_server(pacs_settings(f"http://{host}:8042/dicom-web", {}), 8000)
 
 
+def test_a_password_over_http_is_sent_openly_but_on_this_machine() -> None:
+    login = {"BREASTLABEL_PACS_TOKEN": "kept-secret"}
+    assert pacs_settings("http://192.0.2.1/dicom-web", login).sends_secrets_openly
+    assert not pacs_settings("https://192.0.2.1/dicom-web", login).sends_secrets_openly
+    assert not pacs_settings("http://127.0.0.1/dicom-web", login).sends_secrets_openly
+    assert not pacs_settings("http://192.0.2.1/dicom-web", {}).sends_secrets_openly
+
+
 def test_another_machine_may_have_the_same_port() -> None:
     # A documentation address (RFC 5737), which no machine has.
     require_another_server(pacs_settings("http://192.0.2.1:8000/dicom-web", {}), 8000)

@@ -93,6 +93,11 @@ class Pacs:
 
     def start(self) -> None:
         """Begin to fetch what is new."""
+        if self.settings.sends_secrets_openly:
+            _log.warning(
+                "Whoever listens on the network learns how to get into the PACS: its address begins with http; "
+                "use https"
+            )
         self.mirror.start()
 
     def close(self) -> None:

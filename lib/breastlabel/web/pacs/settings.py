@@ -66,6 +66,13 @@ class PacsSettings:
         """Tells PACS apart without showing where they are."""
         return hashlib.sha256(self.url.encode()).hexdigest()[:16]
 
+    @property
+    def sends_secrets_openly(self) -> bool:
+        """Whether credentials go over a network as they are."""
+        has_secret = self.username is not None or self.token is not None or self.token_file is not None
+        parts = urlsplit(self.url)
+        return has_secret and parts.scheme == "http" and not _is_this_machine(parts.hostname or "")
+
     def bearer(self) -> str | None:
         """The token for the next request.
 
