@@ -82,6 +82,7 @@ const waits = (item) => item.state === "queued" || item.state === "failed" || it
 function row(item) {
   const place = document.createElement("li");
   const open = Object.assign(document.createElement("button"), { type: "button", className: "item" });
+  open.title = item.name;
   open.append(span("name", item.name), span("pill", ""), span("why", ""));
   open.addEventListener("click", () => item.result && show(item));
   const away = Object.assign(document.createElement("button"), { type: "button", className: "small away" });
@@ -136,6 +137,7 @@ function forget(item) {
 async function readAll() {
   const todo = items.filter(waits);
   running = true;
+  form.setAttribute("aria-busy", "true");
   stopping = new AbortController();
   begin.disabled = true;
   cancel.hidden = bar.hidden = false;
@@ -153,6 +155,7 @@ async function readAll() {
     ? "cancelled"
     : `${todo.length - failed} read${failed ? `, ${failed} could not be` : ""}`;
   running = false;
+  form.setAttribute("aria-busy", "false");
   cancel.hidden = bar.hidden = true;
   begin.disabled = !items.some(waits);
 }

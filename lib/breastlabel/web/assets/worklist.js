@@ -52,6 +52,14 @@ document.addEventListener("keydown", (event) => {
   act();
 });
 
+// What Slicer is told opens over the list: it closes as a menu does.
+document.addEventListener("keydown", (event) => {
+  const open = event.key === "Escape" && list.querySelector("details[open]");
+  if (!open) return;
+  open.open = false;
+  open.querySelector("summary").focus();
+});
+
 document.getElementById("take-next").addEventListener("click", takeNext);
 
 async function takeNext() {

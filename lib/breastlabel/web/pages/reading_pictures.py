@@ -50,16 +50,12 @@ def reading_pictures(
         prepared: what it made of the image.
     """
     nothing = np.zeros(image.shape, np.uint8)
-    if prediction.mask.any():
-        said = f"Outlined, and called {prediction.predicted.label}."
-    elif prediction.lesion_probability.any():
-        said = "Nothing was outlined."
-    else:
-        said = "This system gives a class and outlines nothing."
-    pictures = [
-        Picture("original", "Original", "As it was given.", _overlay(image.pixels, nothing)),
-        Picture("outline", "Outline", said, _overlay(image.pixels, prediction.mask)),
-    ]
+    pictures = [Picture("original", "Original", "As it was given.", _overlay(image.pixels, nothing))]
+    # A system that outlines nothing has a probability of 0 everywhere.
+    if prediction.lesion_probability.any():
+        found = f"Outlined, and called {prediction.predicted.label}."
+        said = found if prediction.mask.any() else "Nothing was outlined."
+        pictures.append(Picture("outline", "Outline", said, _overlay(image.pixels, prediction.mask)))
     if prediction.heat_map is not None:
         explained = prediction.explained or prediction.predicted
         said = f"Where the network looked for {explained.label} (Grad-CAM)."

@@ -13,9 +13,9 @@ from breastlabel.datasets.sequences import context_of
 from breastlabel.errors import InvalidImageError
 from breastlabel.evaluation.case_report import CaseForm, case_facts, write_case_report
 from breastlabel.findings import result_json
-from breastlabel.imaging import BreastImage, Modality, write_mask
+from breastlabel.imaging import BreastImage, Modality, image_stem, write_mask
 from breastlabel.imaging.dicom import header_facts
-from breastlabel.imaging.files import is_dicom
+from breastlabel.imaging.files import IMAGE_SUFFIXES, is_dicom
 from breastlabel.inference import Prediction, Predictor
 from breastlabel.label.breasts import Breasts
 from breastlabel.label.errors import BadRequestError, named
@@ -203,12 +203,16 @@ def _downloads(asked: Asked, reports: list[str]) -> list[dict[str, str]]:
 
 
 def modality_of_file(file: Path) -> Modality | None:
-    """What a DICOM file says it is; None of other files, and where it says something else.
+    """What a DICOM file says it is; None of other images, and where it says something else.
 
     Raises:
-        InvalidImageError: a DICOM file that cannot be read.
+        InvalidImageError: a DICOM file that cannot be read, or a file of no type that can.
     """
     if not is_dicom(file):
+        if image_stem(file) == file.name:
+            raise InvalidImageError(
+                f"a file of type {', '.join(IMAGE_SUFFIXES)} is required; this one is of none; convert it first"
+            )
         return None
     facts = header_facts(file)
     return Modality.MG if facts.is_film else facts.keys.modality

@@ -16,7 +16,7 @@ from breastlabel.label.caller import caller
 from breastlabel.label.errors import BadRequestError, ConflictError
 from breastlabel.label.routes.roles import ANNOTATOR, USER
 from breastlabel.label.systems import MODELS
-from breastlabel.web.pages.blinded import require_own_reading
+from breastlabel.web.cases.blinding import Blinding
 from breastlabel.web.pages.keeping import keep_upload
 from breastlabel.web.pages.reading_dicom import reading_report_dataset, reading_segmentation
 from breastlabel.web.pages.reading_run import Asked, ReadingRun, fitting_model, modality_of_file
@@ -42,6 +42,7 @@ def router(app: BreastLabelApp) -> APIRouter:
     """Asking for a reading, watching it, fetching what came of it, and letting go of it."""
     routes = APIRouter(prefix="/api/readings", tags=["Reading room"], dependencies=USER)
     readings = Readings(ReadingRun(app))
+    blinding = Blinding(app)
 
     @routes.post("", summary="Read an image with a model, in the background", status_code=202)
     def begin(
@@ -64,7 +65,7 @@ def router(app: BreastLabelApp) -> APIRouter:
             raise BadRequestError("a file or an image_id is required, and not both; give one of them")
         if image_id:
             asked = _known(image_id, model, form)
-            require_own_reading(app, image_id, client_id)
+            blinding.refuse(image_id, client_id)
             return _begin(asked)
         assert file is not None
         return _begin_upload(file, model, form)
