@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from breastlabel.catalog.dicom_instance import is_uid
 from breastlabel.errors import BreastLabelError, InvalidImageError
 from breastlabel.imaging.dicom_header import read_dataset
+from breastlabel.web.dicomweb.whole import is_whole
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -30,9 +31,9 @@ NOT_UNDERSTOOD = 0xC000
 SYNTAX_NOT_SUPPORTED = 0xC122
 DUPLICATE = 0x0111
 
-_UNDEFINED = 0xFFFFFFFF
 #: Values up to this size are looked at; of larger ones only where they end.
 _DEFER_BYTES = 1 << 20
+_OTHER_PIXELS = ("FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
 
 
 class RefusedError(BreastLabelError, ValueError):
@@ -62,7 +63,7 @@ def checked_header(file: Path, *, study: str | None = None) -> Dataset:
     """
     try:
         header = read_dataset(file, pixels=True, lift=False, defer=_DEFER_BYTES)
-        whole = _is_whole(header, file.stat().st_size)
+        whole = is_whole(file, str(header.file_meta.TransferSyntaxUID))
     except InvalidImageError as error:
         raise RefusedError(NOT_UNDERSTOOD, str(error)) from error
     except OSError as error:
@@ -82,6 +83,8 @@ def checked_header(file: Path, *, study: str | None = None) -> Dataset:
         )
     _check_uids(header)
     _check_syntax(header)
+    if not _has_its_pixels(header):
+        raise _damaged(header)
     if study is not None and header.StudyInstanceUID != study:
         raise RefusedError(
             NOT_THE_CLASS,
@@ -103,21 +106,25 @@ def is_same(first: Path, second: Path) -> bool:
         return first.read_bytes() == second.read_bytes()
 
 
-def _is_whole(dataset: Dataset, size: int) -> bool:
-    """Whether every value is as long as its element says. pydicom takes what there is without a word."""
-    from pydicom.dataelem import RawDataElement
-
-    deflated = dataset.file_meta.TransferSyntaxUID.is_deflated
-    for tag in dataset.keys():  # noqa: SIM118, a Dataset iterates over its elements
-        raw = dataset.get_item(tag)
-        if not isinstance(raw, RawDataElement) or raw.length == _UNDEFINED:
-            continue
-        if raw.value is None and raw.length and not deflated:
-            if raw.value_tell + raw.length > size:
-                return False
-        elif len(raw.value or b"") < raw.length:
-            return False
-    return True
+def _has_its_pixels(header: Dataset) -> bool:
+    """Whether an image has as many pixels as it says; one cut off before them is whole otherwise."""
+    try:
+        rows, columns, bits = (int(header.get(k) or 0) for k in ("Rows", "Columns", "BitsAllocated"))
+        frames, samples = (int(header.get(k) or 1) for k in ("NumberOfFrames", "SamplesPerPixel"))
+    except (TypeError, ValueError):
+        return False
+    if not (rows and columns and bits):
+        return True
+    if not any(keyword in header for keyword in ("PixelData", *_OTHER_PIXELS)):
+        return False
+    if "PixelData" not in header or header.file_meta.TransferSyntaxUID.is_compressed:
+        return True
+    half = header.get("PhotometricInterpretation") == "YBR_FULL_422"
+    wanted = rows * columns * frames * (2 if half else samples) * bits
+    raw = header.get_item("PixelData")
+    length = getattr(raw, "length", None)
+    size = len(header.PixelData) if length is None else int(length)
+    return size * 8 >= wanted
 
 
 def _check_uids(header: Dataset) -> None:
