@@ -136,7 +136,8 @@ _CHUNK = 200
 
 def _conditions(wanted: Wanted) -> tuple[list[ColumnElement[bool]], list[ColumnElement[bool]]]:
     """Those of the study, and those of series and instances."""
-    of_study, others = [], []
+    of_study: list[ColumnElement[bool]] = []
+    others: list[ColumnElement[bool]] = []
     for keyword, values in wanted.items():
         asked = condition(keyword, values)
         if asked is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -191,7 +191,7 @@ class Frames:
         dcmread(file, stop_before_pixels=True)
         start = file.tell()
         head = file.read(12)
-        order = "big" if self.syntax == _BIG_ENDIAN else "little"
+        order: Literal["big", "little"] = "big" if self.syntax == _BIG_ENDIAN else "little"
         if head[:4] != (_PIXEL_DATA if order == "little" else b"\x7f\xe0\x00\x10"):
             raise _unreadable()
         if self.syntax == "1.2.840.10008.1.2":

@@ -95,7 +95,9 @@ def _with_path_of(function: Callable[..., Response], level: str) -> Callable[...
     def of_instance(request: Request, study: Uid, series: Uid, instance: Uid) -> Response:
         return function(request, study, series, instance)
 
-    return {"study": of_study, "series": of_series, "instance": of_instance}[level]
+    of_level: dict[str, Callable[..., Response]]
+    of_level = {"study": of_study, "series": of_series, "instance": of_instance}
+    return of_level[level]
 
 
 def _instances_answer(app: BreastLabelApp, request: Request, found: list[DicomInstance]) -> Response:

@@ -125,7 +125,7 @@ class _Walk:
 
     def _head(self, position: int) -> tuple[tuple[int, int], bytes]:
         head = self._read(position, 8)
-        return self._tag.unpack(head[:4]), head  # type: ignore[return-value]
+        return self._tag.unpack(head[:4]), head
 
     def _read(self, position: int, size: int) -> bytes:
         self._file.seek(position)
