@@ -7,7 +7,7 @@ from sqlalchemy import event
 
 from breastlabel.catalog import ByScore, Catalog, First, RandomOrder, Revisit
 from breastlabel.catalog.case_leases import lease_case, questioned_cases, release_cases
-from breastlabel.catalog.case_order import CaseCounts, CaseList, CaseStatus, case_page
+from breastlabel.catalog.case_order import CaseCounts, CaseList, CaseStatus, case_page, open_keys
 from breastlabel.catalog.cases import (
     key_of_case_id,
     key_of_image,
@@ -17,6 +17,8 @@ from breastlabel.catalog.cases import (
     shown_labels,
 )
 from breastlabel.imaging import Modality
+
+from .conftest import make_record
 
 BALD = ByScore("bald", "ultrasound", "1")
 MG_BALD = ByScore("bald", "mammography", "7")
@@ -263,13 +265,13 @@ def test_counts_agree_with_the_lists(catalog, exam, add):
         check()
 
 
-@pytest.fixture(params=[200, 20_000])
-def large(request, tmp_path, record):
+@pytest.fixture(scope="module", params=[200, 20_000])
+def large(request, tmp_path_factory):
     """Ultrasound images alone and mammography exams of four, scored, some read, on SQLite."""
-    n = request.param
-    with Catalog(f"sqlite:///{tmp_path / 'c.sqlite3'}", studies=tmp_path) as opened:
+    n, folder = request.param, tmp_path_factory.mktemp("large")
+    with Catalog(f"sqlite:///{folder / 'c.sqlite3'}", studies=folder) as opened:
         opened.add_images(
-            record(
+            make_record(
                 f"i{i:05}",
                 modality=Modality.MG if i % 2 else Modality.US,
                 study_key=f"s{i // 8}" if i % 2 else None,
@@ -312,3 +314,26 @@ def test_a_total_is_counted_once_until_something_changes(large):
     assert counts.total(listed) == first
     event.remove(large.database.engine, "before_cursor_execute", note)
     assert not [sql for sql in executed if "GROUP BY" in sql]
+
+
+def test_a_few_cases_are_found_by_their_keys_and_not_among_all_that_wait(tmp_path, record):
+    plans = []
+
+    def explain(connection, _cursor, sql, parameters, _context, _many):
+        if sql.startswith("SELECT") and "FROM images" in sql:
+            steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", parameters)
+            plans.extend((sql, step.detail) for step in steps)
+
+    with Catalog(f"sqlite:///{tmp_path / 'c.sqlite3'}", studies=tmp_path) as opened:
+        opened.add_images([record(f"x{n}", study_key=f"s{n // 4}") for n in range(40)])
+        wanted = [f"e:s{n}" for n in range(8)] + ["i:none"]
+        event.listen(opened.database.engine, "before_cursor_execute", explain)
+        with opened.database.read() as connection:
+            assert open_keys(connection, wanted) == set(wanted[:-1])
+            (case, *_) = load_cases(connection, wanted).values()
+            assert key_of_case_id(connection, case.case_id) == case.key
+        assert lease_case(opened.database, "e:s1", client_id="anna", strategy="s", seconds=60)
+        event.remove(opened.database.engine, "before_cursor_execute", explain)
+    used = [step for _, step in plans if "images" in step]
+    assert len(used) >= 4
+    assert not [step for step in used if step.startswith("SCAN") or "ix_images_waiting_id" in step], used

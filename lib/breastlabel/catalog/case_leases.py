@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, delete, literal, or_, select
 
 from breastlabel.catalog.audit import record_act
-from breastlabel.catalog.cases import case_key, of_cases
+from breastlabel.catalog.cases import case_key, of_cases, waits
 from breastlabel.catalog.counts import upsert
 from breastlabel.catalog.database import Database
 from breastlabel.catalog.question_tables import question_images_table as questions
@@ -46,7 +46,7 @@ def lease_case(
         False where another client was faster, or nothing of the case is left to read; nothing is leased then.
     """
     now = datetime.now(UTC)
-    pool = images.c.labelled_at.is_not(None) if labelled else images.c.waiting == True  # noqa: E712
+    pool = images.c.labelled_at.is_not(None) if labelled else waits()
     with contextlib.suppress(_TakenError), database.write() as connection:
         # Each image's row is held: a label saved at the same moment is waited for, and then seen.
         query = select(images.c.image_id).where(of_cases([key]), pool, images.c.excluded.is_(None))

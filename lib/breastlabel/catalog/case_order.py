@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, case, exists, func, select, true
 
-from breastlabel.catalog.cases import analysable, case_key, of_cases
+from breastlabel.catalog.cases import analysable, case_key, of_cases, waits
 from breastlabel.catalog.counts import read_counts
 from breastlabel.catalog.database import Database
 from breastlabel.catalog.orders import ByScore, First, Order, Revisit
@@ -98,7 +98,7 @@ def open_keys(connection: Connection, keys: Collection[str]) -> set[str]:
     """Those of the cases that an image waits in."""
     if not keys:
         return set()
-    query = select(case_key()).where(of_cases(keys), images.c.waiting == True, analysable())  # noqa: E712
+    query = select(case_key()).where(of_cases(keys), waits(), analysable())
     return set(connection.scalars(query.distinct()))
 
 

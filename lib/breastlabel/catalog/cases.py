@@ -22,6 +22,7 @@ from sqlalchemy import (
     or_,
     select,
 )
+from sqlalchemy import case as when
 
 from breastlabel.catalog.label_version import DRAFT, FINAL
 from breastlabel.catalog.leases import Lease
@@ -44,6 +45,7 @@ __all__ = [
     "of_cases",
     "prior_cases",
     "shown_labels",
+    "waits",
 ]
 
 _EXAM, _IMAGE = "e:", "i:"
@@ -135,6 +137,14 @@ def case_key() -> ColumnElement[str]:
 def analysable() -> ColumnElement[bool]:
     """Whether a row of the images' table is of an image that a model may judge."""
     return images.c.metadata["not_analysable"].as_string().is_(None)
+
+
+def waits() -> ColumnElement[bool]:
+    """Whether a row of the images' table waits, said so that SQLite does not look through all that wait.
+
+    Without figures about the tables it would take the index of those for the best way to a case's few images.
+    """
+    return when((images.c.waiting == True, 1), else_=0) == 1  # noqa: E712
 
 
 def key_of_case_id(connection: Connection, case_id: str) -> str | None:
