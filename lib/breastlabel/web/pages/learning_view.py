@@ -120,7 +120,8 @@ def _challenges(history: ModelHistory) -> Markup | None:
         for key, measure in (("difference", "Dice"), ("auc_difference", "AUC")):
             if (value := decision.get(key)) is not None:
                 name = f"{_short(str(decision['challenger']))}, {measure}"
-                rows.append(Interval(name, *value, mark=bool(decision["promoted"])))
+                mean, low, high = value
+                rows.append(Interval(name, mean, low, high, mark=bool(decision["promoted"])))
     if not rows:
         return None
     return interval_chart(

@@ -211,7 +211,7 @@ def modality_of_file(file: Path) -> Modality | None:
     if not is_dicom(file):
         if image_stem(file) == file.name:
             raise InvalidImageError(
-                f"a file of type {', '.join(IMAGE_SUFFIXES)} is required; this one is of none; convert it first"
+                f"a file of type {', '.join(IMAGE_SUFFIXES)} is required; this is none; convert it first"
             )
         return None
     facts = header_facts(file)

@@ -23,7 +23,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from breastlabel.errors import BreastLabelError, NotFoundError, StoppedError
 from breastlabel.label.errors import BusyError
