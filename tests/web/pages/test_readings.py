@@ -152,7 +152,7 @@ def test_what_a_killed_server_left_is_removed(temporary: Path) -> None:
     for folder in (left, other):
         folder.mkdir()
         (folder / "image.dcm").write_bytes(b"pixels")
-    Readings(lambda reading: {}).new(None)
+    Readings(lambda reading: {})
     assert not left.exists()
     assert other.exists(), "that of a server that runs stays"
 

@@ -116,7 +116,9 @@ def test_cad_has_the_report_of_its_paper(client: TestClient, phantoms: Path) -> 
     titles = {d["title"]: d["href"] for d in reading["result"]["downloads"]}
     assert set(titles) == {"Report", "Report (PDF)", "DICOM SEG", "DICOM SR"}
     base = f"/api/readings/{reading['id']}"
-    assert "computer-aided diagnosis" in client.get(base + titles["Report"]).text
+    page = client.get(base + titles["Report"]).text
+    assert "computer-aided diagnosis" in page
+    assert RESEARCH_USE in page
     assert client.get(base + titles["Report (PDF)"]).content.startswith(b"%PDF")
     assert client.get(base + "/report?name=../image.dcm").status_code == 404
 

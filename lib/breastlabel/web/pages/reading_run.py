@@ -26,6 +26,7 @@ from breastlabel.web.pages.case_codes import code_warning
 from breastlabel.web.pages.reading_pictures import Picture, reading_pictures
 from breastlabel.web.pages.reading_report import write_reading_report
 from breastlabel.web.pages.readings import Reading
+from breastlabel.web.pages.rendering import RESEARCH_USE
 
 if TYPE_CHECKING:
     from breastlabel.label.app import BreastLabelApp
@@ -185,6 +186,7 @@ class ReadingRun:
             notes=notes,
             written=date.today(),
         )
+        facts["notice"] = RESEARCH_USE
         return [path.name for path in write_case_report(reading.folder, facts, image, prediction)]
 
 

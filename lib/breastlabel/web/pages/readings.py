@@ -102,6 +102,7 @@ class Readings:
         self._queue: queue.Queue[Reading] = queue.Queue()
         self._root: tempfile.TemporaryDirectory[str] | None = None
         self._thread: threading.Thread | None = None
+        _remove_left_behind()
 
     def new(self, owner: str | None) -> Reading:
         """A reading with an empty folder; it does not wait before `start`.
@@ -119,7 +120,6 @@ class Readings:
                     )
                 self._forget(min(over, key=lambda r: r.touched))
             if self._root is None:
-                _remove_left_behind()
                 self._root = tempfile.TemporaryDirectory(
                     prefix=f"{_PREFIX}{os.getpid()}-", ignore_cleanup_errors=True
                 )
