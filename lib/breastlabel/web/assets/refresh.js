@@ -16,6 +16,8 @@ export function morph(old, fresh) {
   for (const { name, value } of fresh.attributes) {
     if (old.getAttribute(name) !== value && !isOwn(old, name)) old.setAttribute(name, value);
   }
+  // What the page's own script said of an attempt stays until the next one.
+  if (old.getAttribute("role") === "alert") return;
   // What somebody chooses or types belongs to them until they are done.
   if (old === document.activeElement && old.matches("select, input, textarea")) return;
   const keyed = new Map();
