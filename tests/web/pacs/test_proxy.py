@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -163,6 +164,35 @@ def test_a_pacs_that_does_not_answer_ends_the_wait_and_holds_up_nobody(through: 
     over.set()
     assert took < 1.0
     assert {answer.status_code for answer in answers} == {504}
+
+
+def _status(through: Proxy, query: bytes) -> int:
+    """Of a request that a client library would not send."""
+    said: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        said.append(message)
+
+    path = "/dicom-web/studies"
+    scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": query}
+    scope |= {"headers": [(b"host", b"reader")], "server": ("reader", 80), "scheme": "http", "root_path": ""}
+    scope |= {"asgi": {"version": "3.0"}, "http_version": "1.1", "client": ("127.0.0.1", 1)}
+    asyncio.run(through.client.app(scope, receive, send))  # type: ignore[arg-type]
+    return int(said[0]["status"])
+
+
+def test_what_cannot_stand_in_a_request_is_refused(through: Proxy) -> None:
+    for query in (b"PatientName=D\xf6e", b"PatientName=D\xc3\xb6e", b"a=\x7f"):
+        assert _status(through, query) == 400
+    for value in (b"text/\xf6", b"application/dicom+json; \xc3\xb6"):
+        assert through.get("studies/1.2", headers={"Accept": value}).status_code == 400
+    kind = STOW.encode() + b"; x=\xf6"
+    answer = through.client.post("/dicom-web/studies", content=BODY, headers={"Content-Type": kind})
+    assert answer.status_code == 400
+    assert through.fake.requests == []
 
 
 def test_a_request_of_our_own_that_comes_back_is_refused(through: Proxy) -> None:

@@ -191,6 +191,11 @@ def test_an_engineer_is_told_how_the_mirror_goes(server: Server) -> None:
     assert "breastlabel_pacs_studies_waiting 0.0" in metrics
 
 
+def test_an_image_that_is_stored_through_the_server_is_in_the_catalog_at_once(viewer, server, exam) -> None:
+    viewer.store_instances([pydicom.dcmread(io.BytesIO(exam.another(PatientID="SOMEBODY-ELSE")))])
+    assert server.request("GET", "/info/").json()["datastore"]["total"] == 9
+
+
 def test_the_server_goes_on_while_the_pacs_is_down(server: Server, pacs: Orthanc) -> None:
     """The last of this file, since it takes the PACS away."""
     pacs.kill()

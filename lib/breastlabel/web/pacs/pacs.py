@@ -95,8 +95,8 @@ class Pacs:
         """Begin to fetch what is new."""
         if self.settings.sends_secrets_openly:
             _log.warning(
-                "Whoever listens on the network learns how to get into the PACS: its address begins with http; "
-                "use https"
+                "Whoever listens on the network learns how to get into the PACS: "
+                "its address begins with http; use https"
             )
         self.mirror.start()
 

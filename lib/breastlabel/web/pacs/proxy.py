@@ -50,17 +50,17 @@ def router(pacs: Pacs) -> APIRouter:
     @routes.get("/{path:path}", dependencies=USER, summary="Search or retrieve (QIDO-RS, WADO-RS)")
     async def get(path: str, request: Request) -> Response:
         resource = _named(path, request, pacs)
-        headers = {name: request.headers[name] for name in _ASKED if name in request.headers}
+        headers = {name: _plain(request.headers[name]) for name in _ASKED if name in request.headers}
         if resource.is_metadata:
             check_json(request)
             headers["accept"] = JSON_TYPE
-        answer = await upstream.send("GET", resource, query=request.url.query, headers=headers)
+        answer = await upstream.send("GET", resource, query=_query(request), headers=headers)
         return await _answered(answer, resource, Rewriter(pacs.settings.url, root_url(request)))
 
     @routes.post("/{path:path}", dependencies=ANNOTATOR, summary="Store (STOW-RS)")
     async def post(path: str, request: Request) -> Response:
         resource = _named(path, request, pacs, store=True)
-        content_type = request.headers.get("content-type", "")
+        content_type = _plain(request.headers.get("content-type", ""))
         boundary = boundary_of(content_type)
         if (
             boundary is None
@@ -100,11 +100,32 @@ def _named(path: str, request: Request, pacs: Pacs, *, store: bool = False) -> R
     resource = resource_of(path, store=store)
     if resource is None:
         raise HTTPException(404, "a resource of DICOMweb is required; this path names none")
-    if len(request.url.query) > _LONGEST_QUERY:
+    return resource
+
+
+def _query(request: Request) -> str:
+    """The query string as it came.
+
+    Raises:
+        HTTPException: it is too long, or no part of a URL.
+    """
+    query: bytes = request.scope["query_string"]
+    if len(query) > _LONGEST_QUERY:
         raise HTTPException(
             414, f"a query of at most {_LONGEST_QUERY} characters is required; this one is longer"
         )
-    return resource
+    return _plain(query.decode("latin-1"))
+
+
+def _plain(text: str) -> str:
+    """A text that may stand in a request.
+
+    Raises:
+        HTTPException: it holds other characters.
+    """
+    if not text.isascii() or not text.isprintable():
+        raise HTTPException(400, "a request of ASCII characters is required; escape others, as in %C3%B6")
+    return text
 
 
 async def _answered(answer: httpx.Response, resource: Resource, rewriter: Rewriter) -> Response:
