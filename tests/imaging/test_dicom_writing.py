@@ -81,9 +81,7 @@ def test_the_objects_are_valid(what: ImageIdentity, tmp_path: Path) -> None:
     assert errors_of(written(ASYMMETRIC, what, tmp_path)) == []
 
 
-@pytest.mark.parametrize(
-    "what", [identity(Modality.US), mammogram(), identity()], ids=["us", "mg", "capture"]
-)
+@pytest.mark.parametrize("what", [identity(Modality.US), mammogram(), identity()], ids=["us", "mg", "sc"])
 @pytest.mark.parametrize("top", [34, 255])
 def test_whole_values_stay_what_they_are(what: ImageIdentity, top: int, tmp_path: Path) -> None:
     pixels = np.rint(ASYMMETRIC * (top / 34))

@@ -204,6 +204,7 @@ def _add_mammogram(dataset: Dataset, identity: ImageIdentity) -> None:
     _add_grey_scale(dataset)
     dataset.ImageType = ["DERIVED", "PRIMARY", ""]
     dataset.PresentationIntentType = "FOR PRESENTATION"
+    dataset.PixelIntensityRelationship, dataset.PixelIntensityRelationshipSign = "LOG", -1
     dataset.PatientOrientation = _orientation(identity.laterality, identity.view_position)
     dataset.AnatomicRegionSequence = Sequence([_code("76752008", "Breast")])
     view = _code(*_VIEW_CODES[identity.view_position])
@@ -236,8 +237,6 @@ def _add_capture(dataset: Dataset, identity: ImageIdentity) -> None:
 def _add_grey_scale(dataset: Dataset) -> None:
     dataset.BitsAllocated = dataset.BitsStored = 16
     dataset.HighBit = 15
-    dataset.PixelIntensityRelationship = "LOG"
-    dataset.PixelIntensityRelationshipSign = -1
     dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = "0", "1", "US"
     dataset.PresentationLUTShape = "IDENTITY"
 

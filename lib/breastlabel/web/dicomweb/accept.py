@@ -41,9 +41,11 @@ def accepted(request: Request) -> list[MediaRange]:
     The query parameter ``accept`` counts more than the header: it is for links, where no header can be set.
     """
     said = ",".join(request.query_params.getlist("accept")) or ",".join(request.headers.getlist("accept"))
+    if not said.strip():
+        return [MediaRange("*/*", True, None)]
     ranges = [found for part in _PART.findall(said) if (found := _range(part)) is not None]
     ranges.sort(key=lambda found: -found[0])
-    return [media for _, media in ranges] or [MediaRange("*/*", True, None)]
+    return [media for _, media in ranges]
 
 
 def check_json(request: Request) -> None:
