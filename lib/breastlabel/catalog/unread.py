@@ -52,7 +52,7 @@ def unread_images(
     )
     if of is not None:
         query = query.where(images.c.image_id.in_(of))
-    return [UnreadImage(image_id, file) for image_id, file in connection.execute(query)]
+    return [UnreadImage(row.image_id, row.file) for row in connection.execute(query)]
 
 
 def _unread(modality: Modality, serving: Serving) -> ColumnElement[bool]:
