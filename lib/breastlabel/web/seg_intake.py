@@ -102,7 +102,7 @@ class SegIntake:
             if kept is not None:
                 who_sent = {"author": author, "client_id": client_id}
                 return self._answer(kept, dataset, content, sources, told, who=who_sent, remember=False)
-            notes = {
+            notes: dict[str, Any] = {
                 "notes": seg_notes(dataset, info or {}),
                 "seconds_spent": seconds_spent,
                 "complete": complete,
