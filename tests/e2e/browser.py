@@ -138,13 +138,13 @@ class Reader:
         mouse.up()
         self.until(f"breastlabel.drawings.isChanged({image_id!r})")
 
-    def picture(self, name: str) -> bytes:
+    def picture(self, name: str, *, documented: bool = True) -> bytes:
         """The page as it looks now; kept by the test, and for the documentation where that is asked for."""
         self.page.mouse.move(5, 5)
         self.page.wait_for_timeout(500)
         file = self.pictures / f"{name}.jpg"
         taken = bytes(self.page.screenshot(path=file, type="jpeg", quality=80))
-        if os.environ.get(PICTURES) == "1":
+        if documented and os.environ.get(PICTURES) == "1":
             target = _ROOT / "docs" / "images" / file.name
             target.parent.mkdir(exist_ok=True)
             shutil.copy(file, target)

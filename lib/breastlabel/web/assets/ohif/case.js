@@ -7,6 +7,7 @@ import { ask } from "/assets/api.js";
 /**
  * @typedef {object} CaseImage One image, as in ``GET /api/cases/find``.
  * @property {string} image_id
+ * @property {string} name ours, for the reader; see `nameOf`.
  * @property {string | null} laterality
  * @property {string | null} view_position
  * @property {string} study_instance_uid
@@ -35,6 +36,8 @@ export class Case extends EventTarget {
     this.problem = "";
     /** @type {string | null} */
     this.wanted = null;
+    /** @type {string[]} studies that the viewer has been told to load */
+    this.loaded = [];
     this.revealed = false;
     this._seconds = 0;
     this._since = visibleNow();
@@ -63,6 +66,11 @@ export class Case extends EventTarget {
     const query = new URLSearchParams({ study_instance_uid: this.study, client_id: this.clientId });
     if (this.revealed) query.set("reveal", "true");
     this.data = await ask(`/api/cases/find?${query}`);
+    const several = this.images().length > 1;
+    this.images().forEach((image, number) => {
+      const name = [image.laterality, image.view_position].filter(Boolean).join(" ");
+      image.name = name || (several ? `Image ${number + 1}` : "Image");
+    });
     this.problem = "";
     this.changed();
   }
@@ -92,10 +100,18 @@ export class Case extends EventTarget {
     return Boolean(this.data?.withheld);
   }
 
+  /** The viewer shows these studies, the current one first. @param {string[]} studies */
+  async enter(studies) {
+    if (studies[0] !== this.study) await this.open(studies[0]);
+    this.loaded = studies;
+  }
+
   /** @returns {"mammography" | "mammography with prior" | "one"} which hanging protocol fits */
   kind() {
     if (this.data?.modality !== "MG") return "one";
-    return this.data.priors?.[0]?.images?.length ? "mammography with prior" : "mammography";
+    const older = this.data.priors?.[0]?.images ?? [];
+    const there = older.some((image) => this.loaded.includes(image.study_instance_uid));
+    return there ? "mammography with prior" : "mammography";
   }
 
   /** @returns {string[]} the studies to open: the exam's first, then its newest prior's */
@@ -140,8 +156,5 @@ export class Case extends EventTarget {
 /** @returns {number | null} */
 const visibleNow = () => (document.visibilityState === "visible" ? performance.now() : null);
 
-/** @param {CaseImage} image @returns {string} as a reader calls it: ``R CC``, or the image's id */
-export function nameOf(image) {
-  const name = [image.laterality, image.view_position].filter(Boolean).join(" ");
-  return name || image.image_id;
-}
+/** @param {CaseImage} image @returns {string} as a reader calls it: ``R CC``, or its number where it has no side and view */
+export const nameOf = (image) => image.name;

@@ -12,7 +12,7 @@ const BRUSH = "CircularBrush";
 const ERASER = "CircularEraser";
 const NO_TOOL = "WindowLevel";
 
-/** @typedef {{segmentationId: string, series: string | null, asLoaded: string}} Drawing */
+/** @typedef {{segmentationId: string, series: string | null, asLoaded: string, saved: boolean}} Drawing */
 
 /** Says ``change`` when an outline comes or goes. */
 export class Drawings extends EventTarget {
@@ -22,19 +22,30 @@ export class Drawings extends EventTarget {
     Object.assign(this, { services, commandsManager, extensionManager, views, reading });
     /** @type {Map<string, Drawing>} by image id */
     this.drawings = new Map();
+    /** Ids of the segmentations that were made or loaded here. @type {Set<string>} */
+    this._ours = new Set();
     this.visible = true;
     this.tool = "";
     this.radius = 4;
     this._queue = Promise.resolve();
+    /** Whether every outline that was asked for is there. */
+    this.settled = true;
+    this._waiting = 0;
     /** @type {string[]} what went wrong, for whoever asks */
     this.problems = [];
   }
 
   /** Bring every image of the case that hangs its outline; safe to call often. @returns {Promise<void>} */
   sync() {
-    this._queue = this._queue.then(() => this._sync()).catch((error) => {
-      this.problems.push(String(error?.message ?? error));
-    });
+    this._waiting += 1;
+    this.settled = false;
+    this._queue = this._queue
+      .then(() => this._sync())
+      .catch((error) => this.problems.push(String(error?.message ?? error)))
+      .then(() => {
+        this._waiting -= 1;
+        this.settled = this._waiting === 0;
+      });
     return this._queue;
   }
 
@@ -43,8 +54,9 @@ export class Drawings extends EventTarget {
       if (!view.image || !this.views.ready(view.image.image_id)) continue;
       const series = view.image.segmentation?.series_instance_uid ?? null;
       const known = this.drawings.get(view.image.image_id);
-      // A newer proposal takes the older one's place, unless the reader has drawn on that.
-      if (series && (!known || (known.series !== series && !this.isChanged(view.image.image_id)))) {
+      // A newer proposal takes the older one's place, unless the reader has drawn, or saved an own reading.
+      const kept = known && (known.series === series || known.saved || this.isChanged(view.image.image_id));
+      if (series && !kept) {
         if (known) this._forget(view.image.image_id);
         await this._load(view.image, series);
       }
@@ -67,6 +79,7 @@ export class Drawings extends EventTarget {
     }
     if (!displaySet) throw new Error("the archive does not have the AI's segmentation");
     displaySet.referencedDisplaySetInstanceUID = this.views.displaySetOf(image.image_id)?.displaySetInstanceUID;
+    this._ours.add(displaySet.displaySetInstanceUID);
     sayOrientation(displaySet);
     await displaySet.load({ headers: {} });
     displaySet.isHydrated = true;
@@ -79,8 +92,15 @@ export class Drawings extends EventTarget {
   /** @param {string} imageId @param {string} segmentationId @param {string | null} series */
   _remember(imageId, segmentationId, series) {
     const asLoaded = fingerprint(pixelsOf(this.services.segmentationService, segmentationId));
-    this.drawings.set(imageId, { segmentationId, series, asLoaded });
+    this.drawings.set(imageId, { segmentationId, series, asLoaded, saved: false });
     this.dispatchEvent(new Event("change"));
+  }
+
+  /** It was removed by other means: OHIF's menu, or its own export. @param {string} segmentationId */
+  removed(segmentationId) {
+    for (const [imageId, known] of this.drawings) {
+      if (known.segmentationId === segmentationId) this.drawings.delete(imageId);
+    }
   }
 
   /** @param {string} imageId */
@@ -105,22 +125,22 @@ export class Drawings extends EventTarget {
     if (!this.visible) this._setVisible(view.viewportId, segmentationId);
   }
 
-  /** OHIF's own "add segmentation" makes one too: it is the image's from then on. @param {string} segmentationId */
+  /**
+   * A segmentation that came otherwise, by OHIF's own "add segmentation" or from its list of series, is the image's
+   * from then on, unless what the reader has drawn before is not saved yet.
+   * @param {string} segmentationId
+   */
   async adopt(segmentationId) {
-    if ([...this.drawings.values()].some((known) => known.segmentationId === segmentationId)) return;
+    if (this._ours.has(segmentationId)) return;
     const { segmentationService } = this.services;
-    const [referenced] =
-      segmentationService.getSegmentation(segmentationId)?.representationData?.[LABELMAP]?.referencedImageIds ?? [];
-    const sop = window.cornerstone.metaData.get("instance", referenced)?.SOPInstanceUID;
-    const view = this.views.list().find(({ image }) => image && image.sop_instance_uid === sop);
-    if (!view || this.drawings.has(view.image.image_id)) return;
+    const shown = ({ viewportId }) =>
+      segmentationService.getSegmentationRepresentations(viewportId, { segmentationId }).length > 0;
+    const view = await until(() => this.views.list().find((one) => one.image && shown(one)), 20000);
+    if (!view || this.isChanged(view.image.image_id)) return;
+    this._ours.add(segmentationId);
     this._remember(view.image.image_id, segmentationId, null);
-    await until(
-      () => segmentationService.getSegmentationRepresentations(view.viewportId, { segmentationId }).length,
-      5000,
-    );
     nameSegments(segmentationService, segmentationId, view.viewportId);
-    segmentationService.setActiveSegment(segmentationId, 2);
+    segmentationService.setActiveSegment(segmentationId, this._class);
   }
 
   /** @param {string} imageId @returns {Promise<Drawing | undefined>} its outline, an empty one where there is none */
@@ -129,7 +149,9 @@ export class Drawings extends EventTarget {
     if (!this.drawings.has(imageId)) {
       const view = await until(() => this.views.ready(imageId), 20000);
       if (!view) return undefined;
-      const segmentationId = await newLabelmap(this.services.segmentationService, view.displaySet);
+      const segmentationId = `reading-${Date.now()}-${this._ours.size}`;
+      this._ours.add(segmentationId);
+      await newLabelmap(this.services.segmentationService, view.displaySet, segmentationId);
       this._remember(imageId, segmentationId, null);
       await this._represent(view);
     }
@@ -181,6 +203,11 @@ export class Drawings extends EventTarget {
     }
   }
 
+  /** The reader asks for the AI's outlines anew: what was saved makes room for them. */
+  makeRoom() {
+    for (const drawing of this.drawings.values()) drawing.saved = false;
+  }
+
   /** @param {string} imageId @returns {boolean} whether the reader has drawn since it was loaded or saved */
   isChanged(imageId) {
     const known = this.drawings.get(imageId);
@@ -212,7 +239,10 @@ export class Drawings extends EventTarget {
       body,
       headers: { "Content-Type": "application/dicom" },
     });
-    drawing.asLoaded = fingerprint(pixelsOf(segmentationService, drawing.segmentationId));
+    if (answer.status === "saved") {
+      drawing.asLoaded = fingerprint(pixelsOf(segmentationService, drawing.segmentationId));
+      drawing.saved = true;
+    }
     return answer;
   }
 }

@@ -30,15 +30,15 @@ export function fingerprint(pixels) {
   return String(hash >>> 0);
 }
 
-/** @param {any} segmentationService @param {any} displaySet @returns {Promise<string>} the id of a new empty one */
-export function newLabelmap(segmentationService, displaySet) {
+/** Make an empty one. @param {any} segmentationService @param {any} displaySet @param {string} segmentationId */
+export function newLabelmap(segmentationService, displaySet, segmentationId) {
   const segments = Object.fromEntries(
     CLASSES.map(({ index, label }) => [
       index,
       { segmentIndex: index, label, active: label === "malignant", locked: false, cachedStats: {} },
     ]),
   );
-  return segmentationService.createLabelmapForDisplaySet(displaySet, { label: "Reading", segments });
+  return segmentationService.createLabelmapForDisplaySet(displaySet, { segmentationId, label: "Reading", segments });
 }
 
 /**

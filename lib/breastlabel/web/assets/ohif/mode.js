@@ -29,6 +29,8 @@ async function modeFactory({ loadModules }) {
     routes: [
       {
         ...route,
+        // Before anything hangs: a study that was opened from OHIF's own list has no case yet.
+        init: ({ studyInstanceUIDs }) => window.breastlabel.reading.enter(studyInstanceUIDs),
         layoutInstance: {
           ...layout,
           props: { ...layout.props, leftPanelClosed: true, rightPanels: [PANEL, LABEL_MAPS], rightPanelClosed: false },

@@ -3,9 +3,9 @@
  * @module
  */
 import { ask } from "/assets/api.js";
-import { nameOf } from "./case.js";
+import { Acts } from "./acts.js";
 import { button, choice, element, toggle } from "./elements.js";
-import { breastsSection, findingsSection, headSection, trainingSection } from "./sections.js";
+import { breastsSection, findingsSection, headSection, imagesSection, trainingSection } from "./sections.js";
 
 const NOTICE = "Research use only. Not a medical device. A prompt for a second look, not a verdict.";
 const TRAINING_EVERY = 10000;
@@ -15,10 +15,8 @@ export class Panel {
   constructor({ reading, views, drawings, heatMaps, services, commandsManager }) {
     Object.assign(this, { reading, views, drawings, heatMaps, services, commandsManager });
     this.root = element("div", { className: "breastlabel-panel", dataset: { cy: "breastlabel-panel" } });
-    this.said = { birads: "", lesion_type: "" };
+    this.acts = new Acts({ reading, views, drawings, heatMaps });
     this.busy = "";
-    /** Images that were saved or accepted since the case was opened. @type {Set<string>} */
-    this.done = new Set();
     /** @type {{unsubscribe: () => void}[]} */
     this._subscriptions = [];
     reading.addEventListener("change", () => this.draw());
@@ -43,16 +41,16 @@ export class Panel {
       grid.subscribe(grid.EVENTS.VIEWPORTS_READY, follow),
       grid.subscribe(grid.EVENTS.ACTIVE_VIEWPORT_ID_CHANGED, () => this.draw()),
       segmentationService.subscribe(segmentationService.EVENTS.SEGMENTATION_ADDED, ({ segmentationId }) => {
-        // Ours are remembered in the same turn; what is not by then came from elsewhere.
-        setTimeout(() => void this.drawings.adopt(segmentationId), 500);
+        void this.drawings.adopt(segmentationId);
       }),
-    ];
-    this._subscriptions.push(
+      segmentationService.subscribe(segmentationService.EVENTS.SEGMENTATION_REMOVED, ({ segmentationId }) => {
+        this.drawings.removed(segmentationId);
+      }),
       segmentationService.subscribe(segmentationService.EVENTS.SEGMENTATION_DATA_MODIFIED, () => {
         clearTimeout(this._later);
         this._later = setTimeout(() => this.draw(), 1000);
       }),
-    );
+    ];
     this._poll = setInterval(() => void this._askTraining(), TRAINING_EVERY);
     // Pixels may come after the last event of their viewport.
     this._again = setInterval(follow, 2000);
@@ -81,6 +79,7 @@ export class Panel {
   /** Draw the panel anew. */
   draw() {
     const { reading } = this;
+    if (this.acts.caseId !== reading.data?.case_id) this.acts.restart();
     const at = this.root.scrollTop;
     const focused = this.root.contains(document.activeElement) ? document.activeElement.dataset.cy : "";
     this.root.replaceChildren(
@@ -100,7 +99,8 @@ export class Panel {
   _case() {
     const { reading } = this;
     return [
-      headSection(reading, () => this.act("next", () => this.next())),
+      headSection(reading, () => this.act("next")),
+      imagesSection(reading, this.views),
       ...(reading.withheld() ? [this._withheld()] : [breastsSection(reading), findingsSection(reading, this.views)]),
       this._look(),
       this._draw(),
@@ -114,13 +114,13 @@ export class Panel {
       { dataset: { cy: "breastlabel-withheld" } },
       element("h3", {}, "Blinded first reading"),
       element("p", {}, "The AI's opinion appears once you have saved your own."),
-      button("Show it now (noted)", "reveal", () => this.act("reveal", () => this.reveal())),
+      button("Show it now (noted)", "reveal", () => this.act("reveal")),
     );
   }
 
   _look() {
     const { drawings, heatMaps, reading } = this;
-    const run = button(this.busy === "run" ? "Running…" : "Run AI", "run", () => this.act("run", () => this.run()));
+    const run = button(this.busy === "run" ? "Running…" : "Run AI", "run", () => this.act("run"));
     return element(
       "section",
       { className: "bl-row" },
@@ -133,7 +133,7 @@ export class Panel {
   _draw() {
     const { drawings } = this;
     const tool = (text, name) =>
-      button(text, `draw-${name || "off"}`, () => this.act("draw", () => drawings.take(name)), {
+      button(text, `draw-${name || "off"}`, () => void drawings.take(name), {
         className: drawings.tool === name ? `bl-tool bl-chosen ${name}` : `bl-tool ${name}`,
         "aria-pressed": String(drawings.tool === name),
       });
@@ -152,8 +152,9 @@ export class Panel {
   }
 
   _reading() {
-    const { reading, said } = this;
-    const pending = this._acceptable();
+    const { reading } = this;
+    const { said } = this.acts;
+    const pending = this.acts.acceptable();
     const acceptText = pending.length > 1 ? `Accept AI (${pending.length} views)` : "Accept AI";
     return element(
       "section",
@@ -165,8 +166,8 @@ export class Panel {
         "div",
         { className: "bl-row" },
         !reading.withheld() &&
-          button(acceptText, "accept", () => this.act("accept", () => this.accept()), { disabled: !pending.length || Boolean(this.busy) }),
-        button(this.busy === "save" ? "Saving…" : "Save correction", "save", () => this.act("save", () => this.save()), {
+          button(acceptText, "accept", () => this.act("accept"), { disabled: !pending.length || Boolean(this.busy) }),
+        button(this.busy === "save" ? "Saving…" : "Save correction", "save", () => this.act("save"), {
           className: "bl-main",
           disabled: Boolean(this.busy),
         }),
@@ -174,13 +175,14 @@ export class Panel {
     );
   }
 
-  /** One thing at a time, and what went wrong as one line. @param {string} name @param {() => Promise<void>} what */
-  async act(name, what) {
+  /** One thing at a time, and what came of it as one line. @param {"run" | "accept" | "save" | "reveal" | "next"} name */
+  async act(name) {
     if (this.busy) return;
     this.busy = name;
     this.draw();
     try {
-      await what();
+      const said = await this.acts[name]();
+      if (said) this.toast(said, "success");
     } catch (error) {
       this.toast(error.message, "error");
     } finally {
@@ -192,83 +194,5 @@ export class Panel {
   /** @param {string} message @param {"success" | "error" | "info" | "warning"} type */
   toast(message, type) {
     this.services.uiNotificationService.show({ title: "breastlabel", message, type, duration: 6000 });
-  }
-
-  /** Images that the AI judged and the reader has neither changed nor dealt with. */
-  _acceptable() {
-    return this.reading.images().filter(
-      (image) => image.result && !this.done.has(image.image_id) && !this.drawings.isChanged(image.image_id),
-    );
-  }
-
-  _fields() {
-    return Object.fromEntries(Object.entries(this.said).filter(([, value]) => value));
-  }
-
-  /** Run the AI on the case's images, one after the other. */
-  async run() {
-    const { reading } = this;
-    for (const image of reading.images()) {
-      await ask(`/api/images/${encodeURIComponent(image.image_id)}/run`, { json: { client_id: reading.clientId } });
-      await reading.refresh();
-      await this.drawings.sync();
-    }
-    this.heatMaps.sync();
-  }
-
-  /** The AI's outlines become this reader's final labels. */
-  async accept() {
-    const { reading } = this;
-    const said = { client_id: reading.clientId, seconds_spent: reading.seconds(), ...this._fields() };
-    const versions = [];
-    for (const image of this._acceptable()) {
-      const { version } = await ask(`/api/images/${encodeURIComponent(image.image_id)}/accept`, { json: said });
-      this.done.add(image.image_id);
-      versions.push(`${nameOf(image)}: version ${version}`);
-    }
-    reading.restartClock();
-    await reading.refresh();
-    this.toast(`Accepted. ${versions.join(", ")}`, "success");
-  }
-
-  /** What was drawn becomes label versions; where nothing was, the view before the reader does, as it is. */
-  async save() {
-    const { reading, drawings } = this;
-    const active = this.views.active()?.image;
-    const drawn = drawings.changed();
-    const images = drawn.length || !active ? drawn : [active];
-    if (!images.length) throw new Error("an image of the case is required; none hangs in a view; show one and save again");
-    const said = { seconds_spent: reading.seconds(), ...this._fields() };
-    const saved = [];
-    let answered = "success";
-    for (const image of images) {
-      const answer = await drawings.save(image.image_id, said);
-      if (answer.status === "saved") {
-        this.done.add(image.image_id);
-        saved.push(`${nameOf(image)}: version ${answer.labels.map(({ version }) => version).join(", ")}`);
-      } else {
-        answered = "warning";
-        saved.push(`${nameOf(image)}: ${answer.reason || answer.status}`);
-      }
-    }
-    reading.restartClock();
-    await reading.refresh();
-    this.toast(`${answered === "success" ? "Saved." : "Not all was saved."} ${saved.join(", ")}`, answered);
-  }
-
-  /** The AI's opinion before the reader's own. */
-  async reveal() {
-    await this.reading.reveal();
-    await this.drawings.sync();
-  }
-
-  /** Go to the case where a reading helps most. */
-  async next() {
-    const { reading } = this;
-    const json = { client_id: reading.clientId, skip: [reading.data?.case_id].filter(Boolean) };
-    if (reading.data) json.modality = reading.data.modality;
-    const found = await ask("/api/cases/next", { json });
-    if (!found.ohif) throw new Error("the next case has no DICOM study; open it from the worklist");
-    window.location.assign(found.ohif);
   }
 }

@@ -19,6 +19,23 @@ export function headSection(reading, next) {
   );
 }
 
+/** Where images hang one at a time: a button for each. @param {any} reading @param {any} views */
+export function imagesSection(reading, views) {
+  const images = reading.images();
+  if (reading.kind() !== "one" || images.length < 2) return "";
+  const shown = views.active()?.image?.image_id;
+  return element(
+    "section",
+    { className: "bl-row" },
+    ...images.map((image, number) =>
+      button(nameOf(image), `image-${number + 1}`, () => void views.show(image.image_id), {
+        className: image.image_id === shown ? "bl-chosen" : "",
+        title: image.image_id,
+      }),
+    ),
+  );
+}
+
 /** The probability of malignancy of each breast, or of each image where no breast is known. @param {any} reading */
 export function breastsSection(reading) {
   const judged = reading.data.breasts?.length
