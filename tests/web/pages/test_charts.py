@@ -10,8 +10,6 @@ from markupsafe import Markup
 
 from breastlabel.web.pages.charts import Interval, interval_chart, stacked_bars, trend_chart
 
-_SVG = "{http://www.w3.org/2000/svg}"
-
 
 def parsed(chart: Markup) -> ElementTree.Element:
     # HTML knows SVG's names without a namespace; an XML parser does not care.
@@ -73,6 +71,14 @@ def test_an_interval_stands_where_its_figures_are() -> None:
     assert float(point.get("cx", "")) == 300.0
     assert (float(whisker.get("x1", "")), float(whisker.get("x2", ""))) == (190.0, 410.0)
     assert point.get("class") == "mark"
+
+
+def test_a_lonely_bar_is_no_wall() -> None:
+    (bar,) = parsed(stacked_bars("c", [("1 May", {"benign": 1})], title="T")).findall("rect")
+    left, width = float(bar.get("x", "")), float(bar.get("width", ""))
+    assert width == 60
+    # In the middle of the plot, which goes from 44 to 548.
+    assert left + width / 2 == 296
 
 
 def test_a_share_stands_at_its_height() -> None:

@@ -15,6 +15,7 @@ __all__ = ["Interval", "interval_chart", "stacked_bars", "trend_chart"]
 
 _WIDTH = 560
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 10, 26
+_WIDEST_BAR = 60
 
 
 @dataclass(frozen=True)
@@ -57,19 +58,19 @@ def stacked_bars(
     inner, tall = _WIDTH - _LEFT - _RIGHT, height - _TOP - _BOTTOM
     step = inner / max(1, len(bars))
     body = [_horizontal_lines([0, top / 2, top], lambda v: height - _BOTTOM - tall * v / top, "{:g}")]
-    every = math.ceil(len(bars) / 8)
+    every, width = math.ceil(len(bars) / 8), min(step * 0.76, _WIDEST_BAR)
     for place, (label, parts) in enumerate(bars):
-        x, base = _LEFT + step * place + step * 0.12, float(height - _BOTTOM)
+        middle, base = _LEFT + step * (place + 0.5), float(height - _BOTTOM)
         for part, count in parts.items():
             tallness = tall * count / top
             base -= tallness
             if count:
                 body.append(
-                    f'<rect class="part-{escape(part)}" x="{x:.1f}" y="{base:.1f}" '
-                    f'width="{step * 0.76:.1f}" height="{tallness:.1f}"/>'
+                    f'<rect class="part-{escape(part)}" x="{middle - width / 2:.1f}" y="{base:.1f}" '
+                    f'width="{width:.1f}" height="{tallness:.1f}"/>'
                 )
         if place % every == 0:
-            body.append(_text(x + step * 0.38, height - 8, label, "middle"))
+            body.append(_text(middle, height - 8, label, "middle"))
     described = "; ".join(
         f"{label}: " + ", ".join(f"{count} {part}" for part, count in parts.items() if count)
         for label, parts in bars
