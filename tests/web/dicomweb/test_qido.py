@@ -79,6 +79,25 @@ def test_nothing_found_is_an_empty_list(site: Site) -> None:
     assert site.get("/studies/1.99/series").json() == []
 
 
+def test_a_host_without_its_port_is_completed_on_this_machine_only(site: Site) -> None:
+    """As dicomweb-client names it."""
+    fill(site)
+    for host, headers, expected in (
+        ("127.0.0.1", {}, "http://127.0.0.1:8000/"),
+        ("pacs.example", {}, "http://pacs.example/"),
+        ("localhost", {"x-forwarded-for": "10.0.0.1"}, "http://localhost/"),
+    ):
+        answer = site.client.get("/dicom-web/studies", headers={"host": host, **headers})
+        assert answer.json()[0]["00081190"]["Value"][0].startswith(expected)
+
+
+def test_a_site_behind_a_proxy_says_its_address(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(site)
+    monkeypatch.setenv("BREASTLABEL_PUBLIC_URL", "https://breast.example/")
+    study = site.get("/studies").json()[0]
+    assert study["00081190"]["Value"] == ["https://breast.example/dicom-web/studies/1.2"]
+
+
 def test_pages(site: Site) -> None:
     fill(site)
     first, second = (site.get("/studies", limit="1", offset=str(n)).json() for n in (0, 1))

@@ -329,3 +329,16 @@ def test_a_dataset_can_be_stored_from_python(site: Site) -> None:
     assert stored.is_new
     np.testing.assert_array_equal(site.archive.dataset(stored.instance.sop_instance_uid).pixel_array, film())
     assert "PixelData" not in site.archive.dataset(stored.instance.sop_instance_uid, pixels=False)
+
+
+def test_what_a_killed_process_left_is_removed_later(site: Site) -> None:
+    import os
+    import time
+
+    left = [site.archive.incoming() / name for name in ("stow-old", "stow-new")]
+    for folder in left:
+        folder.mkdir()
+        (folder / "0.dcm").write_bytes(b"half of")
+    os.utime(left[0], (time.time() - 90_000,) * 2)
+    storing.Storing(site.catalog)
+    assert [folder.exists() for folder in left] == [False, True]

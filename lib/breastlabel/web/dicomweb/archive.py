@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from breastlabel.catalog.dicom_instance import DicomInstance, Origin, derived_uid
-from breastlabel.catalog.folder import CATALOG_FILE
 from breastlabel.catalog.patients import exam_key
 from breastlabel.errors import NotFoundError, StudiesError
 from breastlabel.imaging.dicom_header import read_dataset
+from breastlabel.training.registry import site_folder
 from breastlabel.web.dicomweb.converted import CACHE_BYTES, ConvertedFiles, file_bytes
 from breastlabel.web.dicomweb.storing import StoredInstance, Storing
 
@@ -47,8 +47,7 @@ class Archive:
         self.catalog = catalog
         self.on_stored: list[Callable[[Dataset], None]] = []
         self._studies: Path = catalog.studies
-        site = self._studies / CATALOG_FILE.parent
-        self._converted = ConvertedFiles(catalog, site / _CACHE, limit=cache_bytes)
+        self._converted = ConvertedFiles(catalog, site_folder(self._studies) / _CACHE, limit=cache_bytes)
         self._storing = Storing(catalog)
 
     def dataset(self, sop_instance_uid: str, *, pixels: bool = True) -> Dataset:

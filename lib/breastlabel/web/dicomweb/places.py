@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ from fastapi import HTTPException, Path, Request
 
 from breastlabel.catalog.dicom_instance import DicomInstance, is_uid
 from breastlabel.errors import NotFoundError
+from breastlabel.label.access import is_local
 
 if TYPE_CHECKING:
     from breastlabel.label.app import BreastLabelApp
@@ -28,8 +30,19 @@ def check_uids(*uids: str | None) -> None:
 
 
 def root_url(request: Request) -> str:
-    """Where the request found the archive."""
-    return str(request.base_url).rstrip("/") + ROOT
+    """Where the request found the archive; where a proxy stands before the server, the site says it.
+
+    dicomweb-client names the host without its port; on this machine, without a proxy between, it is known.
+    """
+    public = os.environ.get("BREASTLABEL_PUBLIC_URL", "").strip().rstrip("/")
+    if public.startswith(("http://", "https://")):
+        return public + ROOT
+    base, server = request.base_url, request.scope.get("server")
+    if base.port is None and server and server[1] and is_local(base.hostname or ""):
+        forwarded = any(name.startswith("x-forwarded") for name in request.headers)
+        if not forwarded and server[1] not in (80, 443):
+            base = base.replace(port=server[1])
+    return str(base).rstrip("/") + ROOT
 
 
 def study_url(root: str, study: str) -> str:

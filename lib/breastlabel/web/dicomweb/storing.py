@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +38,8 @@ _SITE = CATALOG_FILE.parent
 #: Of instances that are no images; relative to the studies folder.
 _OTHERS = _SITE / "dicom"
 _INCOMING = _OTHERS / "incoming"
+#: No request takes that long.
+_LEFT_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,22 @@ class Storing:
         assert catalog.studies is not None
         self._catalog = catalog
         self._studies: Path = catalog.studies
+        self._remove_leftovers()
 
     def incoming(self) -> Path:
         """The folder for files that are being received."""
         folder = self._studies / _INCOMING
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def _remove_leftovers(self) -> None:
+        """What a process left that was killed while it received something."""
+        old = time.time() - _LEFT_SECONDS
+        folder = self._studies / _INCOMING
+        for entry in list(os.scandir(folder)) if folder.is_dir() else []:
+            with contextlib.suppress(OSError):
+                if entry.stat().st_mtime < old:
+                    shutil.rmtree(entry.path)
 
     def store(
         self,
