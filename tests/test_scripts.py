@@ -24,7 +24,9 @@ def normal(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-@pytest.mark.parametrize("script", ["scripts/demo", "scripts/test", "scripts/lock", ".ci/run"])
+@pytest.mark.parametrize(
+    "script", ["scripts/demo", "scripts/fetch-ohif", "scripts/test", "scripts/lock", ".ci/run"]
+)
 def test_scripts_are_executable_and_parse(script):
     assert os.access(ROOT / script, os.X_OK)
     assert shell(f"bash -n '{ROOT / script}'").returncode == 0
