@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import event
 
 from breastlabel.catalog import ByScore, Catalog, First, RandomOrder, Revisit
+from breastlabel.catalog.case_labels import shown_labels
 from breastlabel.catalog.case_leases import lease_case, questioned_cases, release_cases
 from breastlabel.catalog.case_order import CaseCounts, CaseList, CaseStatus, case_page, open_keys
 from breastlabel.catalog.cases import (
@@ -14,7 +15,6 @@ from breastlabel.catalog.cases import (
     leased_cases,
     load_cases,
     prior_cases,
-    shown_labels,
 )
 from breastlabel.imaging import Modality
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import struct
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -24,18 +24,15 @@ from sqlalchemy import (
 )
 from sqlalchemy import case as when
 
-from breastlabel.catalog.label_version import DRAFT, FINAL
 from breastlabel.catalog.leases import Lease
 from breastlabel.catalog.tables import exams_table as exams
 from breastlabel.catalog.tables import images_table as images
-from breastlabel.catalog.tables import labels_table as labels
 from breastlabel.catalog.tables import leases_table as leases
 from breastlabel.imaging.vocabulary import Modality
 
 __all__ = [
     "Case",
     "CaseImage",
-    "ShownLabel",
     "analysable",
     "case_key",
     "key_of_case_id",
@@ -44,7 +41,6 @@ __all__ = [
     "load_cases",
     "of_cases",
     "prior_cases",
-    "shown_labels",
     "waits",
 ]
 
@@ -115,16 +111,6 @@ class Case:
     def is_open(self) -> bool:
         """Whether one of them has no final label yet."""
         return any(i.waiting for i in self.offered)
-
-
-@dataclass(frozen=True)
-class ShownLabel:
-    """The label of an image that counts: the newest final one, else the newest draft."""
-
-    version: int
-    tag: str
-    state: str
-    label: str | None
 
 
 def case_key() -> ColumnElement[str]:
@@ -246,22 +232,6 @@ def leased_cases(connection: Connection) -> dict[str, Lease]:
     found: dict[str, Lease] = {}
     for *values, key in sorted(connection.execute(query), key=lambda row: (row.leased_at, row.image_id)):
         found.setdefault(str(key), Lease(*values))
-    return found
-
-
-def shown_labels(connection: Connection, image_ids: Sequence[str]) -> Mapping[str, ShownLabel]:
-    """The label of each image that has one; one query for up to 500 images."""
-    columns = (labels.c.image_id, labels.c.version, labels.c.shown_as, labels.c.state, labels.c.label)
-    found: dict[str, ShownLabel] = {}
-    for chunk in _chunks(list(image_ids)):
-        query = (
-            select(*columns)
-            .where(labels.c.shown_as.in_((DRAFT, FINAL)), labels.c.image_id.in_(chunk))
-            .order_by(labels.c.image_id, labels.c.version)
-        )
-        for image_id, version, tag, state, label in connection.execute(query):
-            if tag == FINAL or image_id not in found or found[image_id].tag != FINAL:
-                found[image_id] = ShownLabel(version, tag, state, label)
     return found
 
 

@@ -1,4 +1,4 @@
-"""The reading room: DICOMweb, OHIF's host, the worklist and the other pages, and the interface behind them."""
+"""The reading room: DICOMweb, OHIF's host, the worklist and other pages, and the interface behind them."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def read_image_by_ai(
     kept = app.catalog.labels.current(image_id, ORIGINAL)
     if kept is None or kept.model_version != answer["params"].get("checkpoint_version"):
         raise StudiesError(
-            "a proposal that can be kept is required; this one could not be; look at the server's log and disk"
+            "a proposal that can be kept is required; this one could not be; look at the server's disk"
         )
     if store:
         store_results(app, [image_id, *answer["params"].get("proposals", ())])

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from breastlabel.catalog import Catalog, Lease
+from breastlabel.catalog.case_labels import ShownLabel, shown_labels
 from breastlabel.catalog.case_order import CaseStatus
-from breastlabel.catalog.cases import Case, CaseImage, ShownLabel, prior_cases, shown_labels
+from breastlabel.catalog.cases import Case, CaseImage, prior_cases
 
 if TYPE_CHECKING:
     from breastlabel.catalog.dicom_instance import DicomInstance
