@@ -21,6 +21,7 @@ from pydicom.uid import (
 from tests.imaging.mammograms import LOSSLESS, STUDY_UID, film, mammogram, write_mammogram
 
 from breastlabel.imaging import read_image
+from breastlabel.web.dicomweb import transcoded
 
 from .conftest import Site, parts, path_of
 
@@ -85,6 +86,19 @@ def test_a_compressed_stream_that_is_damaged_comes_as_it_is(site: Site) -> None:
     assert part.headers["Content-Type"].endswith(JPEG2000Lossless)
     asked = f'multipart/related; type="application/dicom"; transfer-syntax={ExplicitVRLittleEndian}'
     assert site.get(site.path("film"), asked).status_code == 406
+
+
+def test_an_instance_that_unpacks_beyond_the_memory_comes_as_it_is(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few kB of compressed frames may say that they hold terabytes."""
+    file = write_mammogram(site.folder / "film.dcm", syntax=RLELossless)
+    monkeypatch.setattr(transcoded, "_MOST_UNPACKED", film().nbytes - 1)
+    (part,) = parts(site.get(site.path("film")))
+    assert part.content == file.read_bytes()
+    monkeypatch.setattr(transcoded, "_MOST_UNPACKED", film().nbytes)
+    (part,) = parts(site.get(site.path("film")))
+    assert dataset_of(part.content).file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
 
 
 def test_a_study_and_a_series_come_whole(site: Site) -> None:
