@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
+from tests.findings.seg_writer import as_ohif, to_bytes
 
 from breastlabel.datasets.phantoms import write_mammogram_phantoms
+from breastlabel.imaging import read_mask
 from breastlabel.web.pages.rendering import RESEARCH_USE
 
 from .browser import Reader, chromium, opened
@@ -108,6 +111,35 @@ def test_the_worklist_is_filtered_in_place(server: Server, reader: Reader) -> No
     )
     page.locator("#modality").select_option("US")
     page.locator("[data-case]").first.wait_for()
+
+
+def test_a_question_is_answered_where_it_stands(server: Server, reader: Reader) -> None:
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[30:50, 40:70] = 1
+    case = server.request("GET", "/api/cases/find?image_id=kind-grey").json()
+    (image,) = case["images"]
+    uids = [image[f"{level}_instance_uid"] for level in ("study", "series", "sop")]
+    address = "/dicom-web/studies/{}/series/{}/instances/{}/metadata".format(*uids)
+    source = pydicom.Dataset.from_json(server.request("GET", address).json()[0])
+    answer = server.request(
+        "POST",
+        "/api/segmentations",
+        data=to_bytes(as_ohif(source, mask, ["Spot"])),
+        headers={"Content-Type": "application/dicom"},
+    )
+    assert answer.json()["status"] == "question", answer.text
+    page = reader.page
+    page.goto(f"{server.url}/worklist?strategy=first")
+    question = page.locator("[data-question]").filter(has_text="Spot")
+    question.get_by_role("button", name="Answer").click()
+    assert question.is_visible(), "without a choice nothing is sent"
+    question.locator("select").select_option("malignant")
+    question.get_by_role("button", name="Answer").click()
+    question.wait_for(state="detached")
+    versions = server.request("GET", "/datastore/label/history?image=kind-grey").json()["versions"]
+    assert versions[-1]["label"] == "malignant"
+    saved = read_mask(server.studies / "labels" / "final" / "kind-grey.nii.gz")
+    assert np.array_equal(saved, 2 * mask)
 
 
 def test_images_are_read_one_after_another_and_filed(
