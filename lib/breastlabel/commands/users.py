@@ -51,7 +51,7 @@ def add(
 ) -> None:
     """Add a user, or give one another password and role. The server notices without a restart.
 
-    Readers look; annotators also save readings and train; admins also judge readings and take images out.
+    Readers look; annotators also save readings; admins also train, judge readings and take images out.
 
     Example: breastlabel users add reader-1 --role annotator --file /etc/breastlabel/users.json
     """

@@ -17,9 +17,9 @@ class Role(StrEnum):
 
     #: Look: images, the models' answers, the pages.
     READER = "reader"
-    #: Save readings, correct, train.
+    #: Save readings, correct.
     ANNOTATOR = "annotator"
-    #: Judge readings, take images out, change how the server works.
+    #: Train, judge readings, take images out.
     ADMIN = "admin"
 
 
