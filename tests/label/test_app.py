@@ -13,7 +13,7 @@ from monailabel.config import settings
 from breastlabel.errors import InvalidImageError, NotFoundError, StudiesError, UnknownNameError
 from breastlabel.label.app import BreastLabelApp
 from breastlabel.label.errors import BadRequestError
-from breastlabel.label.logs import configure_logging
+from breastlabel.label.logs import configure_logging, without_names
 from breastlabel.label.systems import selected_models
 
 from .conftest import APP, FakeModel
@@ -142,6 +142,23 @@ def test_neither_requests_nor_queries_are_logged() -> None:
     record = logging.LogRecord("uvicorn.access", logging.INFO, "", 0, '%s - "%s %s HTTP/%s" %d', args, None)
     assert access.filter(record)
     assert record.getMessage() == '127.0.0.1:5 - "GET /datastore/image HTTP/1.1" 200'
+
+
+@pytest.mark.parametrize(
+    ("path", "logged"),
+    [
+        (
+            "/dicom-web/studies/1.2.3/series/4.5/instances/6/frames/1",
+            "/dicom-web/studies/*/series/*/instances/*/frames/1",
+        ),
+        ("/dicom-web/studies/1.2.3?x=Doe", "/dicom-web/studies/*"),
+        ("/dicom-web/studies?PatientID=4711", "/dicom-web/studies"),
+        ("/api/images/4711%5E/thumbnail.png?size=64", "/api/images/*/thumbnail.png"),
+        ("/infer/ultrasound?image=4711", "/infer/ultrasound"),
+    ],
+)
+def test_no_image_and_no_study_is_named_in_the_log(path: str, logged: str) -> None:
+    assert without_names(path) == logged
 
 
 def test_the_newest_training_is_the_one_that_slicers_bar_shows(

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 
 import pytest
-from fastapi import FastAPI, UploadFile
+from fastapi import FastAPI, Form, UploadFile
 from fastapi.testclient import TestClient
 
 from breastlabel.label.app import BreastLabelApp
-from breastlabel.label.body_limit import MOST_BYTES, BodyLimit
+from breastlabel.label.body_limit import MOST_BYTES, MOST_BYTES_OF_LOGIN, BodyLimit
 from breastlabel.label.server import build_server
 
 
@@ -49,6 +50,22 @@ def test_a_body_of_unknown_length_is_counted(client: TestClient) -> None:
 
     answer = client.post("/options", content=chunks(), headers={"content-type": "application/json"})
     assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("path", ["/login", "/auth/token", "/logout"])
+def test_before_a_login_only_a_name_and_a_password_are_taken(path: str) -> None:
+    server = FastAPI()
+    server.add_middleware(BodyLimit)
+
+    @server.post(path)
+    def check(name: Annotated[str, Form()] = "", file: UploadFile | None = None) -> int:
+        return len(name)
+
+    with TestClient(server) as asking:
+        assert asking.post(path, data={"name": "x" * 200}).json() == 200
+        assert asking.post(path, data={"name": "x" * MOST_BYTES_OF_LOGIN}).status_code == 413
+        large = {"file": b"x" * MOST_BYTES_OF_LOGIN}
+        assert asking.post(path, data={"name": "x"}, files=large).status_code == 413
 
 
 def test_the_server_has_a_limit(app: BreastLabelApp) -> None:

@@ -16,12 +16,15 @@ __all__ = [
     "MOST_BYTES",
     "MOST_BYTES_OF_DICOM",
     "MOST_BYTES_OF_FILES",
+    "MOST_BYTES_OF_LOGIN",
     "BodyLimit",
     "most_bytes_of_archive",
 ]
 
 #: Of options, which are held in memory.
 MOST_BYTES = 8 * 2**20
+#: Of what anybody may send, before a login: a name and a password.
+MOST_BYTES_OF_LOGIN = 16 * 2**10
 #: Of one segmentation, held in memory too: four full-field mammograms at 16 bits a pixel take 110 MB.
 MOST_BYTES_OF_DICOM = 256 * 2**20
 #: Of a form with files, which lie on the disk meanwhile. A cine loop in a DICOM file takes some hundred MiB.
@@ -30,6 +33,7 @@ MOST_BYTES_OF_FILES = 2 * 2**30
 ARCHIVE_LIMIT = "BREASTLABEL_STOW_GIB"
 _ARCHIVE_GIB = 8.0
 _ARCHIVE_PATH = "/dicom-web/studies"
+_LOGIN_PATHS = ("/login", "/logout", "/auth")
 
 
 def most_bytes_of_archive() -> int:
@@ -67,7 +71,9 @@ class BodyLimit:
         headers = Headers(scope=scope)
         kind = headers.get("content-type", "").lower()
         most = self._most
-        if kind.startswith("multipart/"):
+        if scope["path"].startswith(_LOGIN_PATHS):
+            most = min(most, MOST_BYTES_OF_LOGIN)
+        elif kind.startswith("multipart/"):
             of_archive = scope["path"].startswith(_ARCHIVE_PATH)
             most = self._most_of_archive if of_archive else self._most_of_files
         elif kind.startswith("application/dicom") and not kind.startswith("application/dicom+"):

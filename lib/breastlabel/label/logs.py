@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 
-__all__ = ["configure_logging"]
+__all__ = ["configure_logging", "without_names"]
+
+#: Before the id of an image, or a UID, in a path.
+_NAMED = re.compile(r"/(studies|series|instances|images)/[^/?]+")
 
 # The stock modules that log whole requests, file names or label infos at INFO. A file's name may be a
 # patient's number.
@@ -25,13 +29,18 @@ _TALKATIVE = (
 )
 
 
-class _WithoutQuery(logging.Filter):
-    """Takes the query string, where image ids are, out of uvicorn's access lines."""
+def without_names(path: str) -> str:
+    """A request's path without what follows it and without the image, study, series or instance it names."""
+    return _NAMED.sub(r"/\1/*", path.partition("?")[0])
+
+
+class _WithoutNames(logging.Filter):
+    """Takes the query string and the ids of images and studies out of uvicorn's access lines."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple) and len(record.args) >= 3 and isinstance(record.args[2], str):
             client, method, path, *rest = record.args
-            record.args = (client, method, str(path).partition("?")[0], *rest)
+            record.args = (client, method, without_names(str(path)), *rest)
         return True
 
 
@@ -40,5 +49,5 @@ def configure_logging() -> None:
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.ERROR)
     access = logging.getLogger("uvicorn.access")
-    if not any(isinstance(f, _WithoutQuery) for f in access.filters):
-        access.addFilter(_WithoutQuery())
+    if not any(isinstance(f, _WithoutNames) for f in access.filters):
+        access.addFilter(_WithoutNames())

@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from breastlabel.errors import BreastLabelError
 from breastlabel.label.app import BreastLabelApp
 from breastlabel.label.login.guard import COOKIE
+from breastlabel.label.login.oidc import OpenIdProvider
 from breastlabel.label.login.users import UserFile
 from breastlabel.label.server import build_server
 from breastlabel.web.routes.login import safe_page
@@ -190,6 +191,24 @@ def test_guessing_is_stopped(client: TestClient) -> None:
     assert "too many wrong passwords" in right.json()["detail"]
 
 
+def test_one_machine_may_err_more_often_than_one_name(client: TestClient) -> None:
+    """Behind a proxy all readers come from one machine: ten mistakes must not shut them all out."""
+
+    def status(name: str, password: str = "wrong") -> int:
+        return client.post("/auth/token", data={"username": name, "password": password}).status_code
+
+    assert [status(f"nobody {i}") for i in range(12)] == [401] * 12
+    assert status("reader", PASSWORD) == 200
+
+
+def test_logins_that_are_begun_and_left_do_not_pile_up() -> None:
+    provider = OpenIdProvider("https://login.example", client_id="breastlabel")
+    provider._configuration = {"authorization_endpoint": "https://login.example/auth"}
+    for _ in range(10_050):
+        provider.begin("/read", "https://breastlabel.example/login/callback")
+    assert len(provider._pending) == 10_000
+
+
 def test_who_is_taken_out_is_out_at_once(client: TestClient, tmp_path: Path) -> None:
     token = bearer(client, "annotator")
     users = UserFile(tmp_path / "users.json")
@@ -208,6 +227,7 @@ def test_who_is_taken_out_is_out_at_once(client: TestClient, tmp_path: Path) -> 
         ("/\\evil.example", "/worklist"),
         ("/a\r\nSet-Cookie: x=y", "/worklist"),
         ("", "/worklist"),
+        ("/" + 2000 * "a", "/worklist"),
     ],
 )
 def test_the_login_leads_nowhere_else(wanted: str, led_to: str) -> None:

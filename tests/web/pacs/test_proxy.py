@@ -92,6 +92,9 @@ def test_the_viewer_hears_the_answer_and_nothing_of_the_pacs(through: Proxy) -> 
     assert answer.json()[0]["00081190"]["Value"] == ["http://reader.example.org/dicom-web/studies/1.2"]
     assert answer.headers["etag"] == '"7"'
     assert answer.headers["cache-control"] == "private"
+    # Were it HTML that somebody stored there, it would not run as a page of ours.
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in answer.headers["content-security-policy"]
     assert (
         not {"set-cookie", "www-authenticate", "server", "x-powered-by", "content-length"}
         & answer.headers.keys()

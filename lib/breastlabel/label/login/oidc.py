@@ -30,6 +30,8 @@ _KEEP_KEYS = 600.0
 _ASK_AGAIN = 30.0
 #: How long somebody may take at the provider's own page.
 _PENDING_SECONDS = 600.0
+#: Logins that were begun and not ended, which anybody may begin; the oldest make room.
+_MOST_PENDING = 10_000
 
 
 @dataclass(frozen=True)
@@ -236,6 +238,8 @@ class OpenIdProvider:
         oldest = time.monotonic() - _PENDING_SECONDS
         for state in [state for state, pending in self._pending.items() if pending.began < oldest]:
             del self._pending[state]
+        while len(self._pending) >= _MOST_PENDING:
+            del self._pending[next(iter(self._pending))]
 
 
 def _away(error: Exception) -> BreastLabelError:

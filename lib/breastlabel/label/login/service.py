@@ -17,6 +17,8 @@ from breastlabel.label.login.users import User, UserFile
 __all__ = ["Login", "TooManyTriesError"]
 
 _BASIC_SECONDS, _BASIC_KEPT = 300.0, 256
+#: Wrong passwords from one machine, which may be a proxy that everybody comes by.
+_MOST_OF_HOST = 100
 
 
 class TooManyTriesError(BusyError):
@@ -50,6 +52,7 @@ class Login:
         self.hosts = tuple(hosts)
         self._users = users
         self._attempts = Attempts()
+        self._attempts_of_hosts = Attempts(most=_MOST_OF_HOST)
         self._lock = threading.Lock()
         self._basic: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
 
@@ -80,8 +83,9 @@ class Login:
         Raises:
             TooManyTriesError: there were too many wrong ones.
         """
-        keys = (f"name {name}", f"host {host}")
-        wait = self._attempts.wait(*keys)
+        # A name is kept for minutes, so a long one only as its hash.
+        key = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()
+        wait = max(self._attempts.wait(key), self._attempts_of_hosts.wait(host))
         if wait > 0:
             raise TooManyTriesError(
                 f"too many wrong passwords; the next try is looked at in {wait:.0f} s; wait until then"
@@ -93,9 +97,10 @@ class Login:
             token = self.provider.by_password(name, password)
             user = None if token is None else self.provider.user(token)
         if user is None:
-            self._attempts.failed(*keys)
+            self._attempts.failed(key)
+            self._attempts_of_hosts.failed(host)
         else:
-            self._attempts.succeeded(keys[0])
+            self._attempts.succeeded(key)
         return user
 
     def by_basic(self, name: str, password: str, *, host: str) -> User | None:

@@ -39,6 +39,7 @@ _ANSWERED = (
 #: What a PACS says that its client is to hear; anything else is a matter between it and this server.
 _PASSED = frozenset({400, 404, 406, 409, 410, 412, 413, 415, 416})
 _LONGEST_QUERY = 8192
+_AS_DATA = {"x-content-type-options": "nosniff", "content-security-policy": "default-src 'none'; sandbox"}
 
 
 def router(pacs: Pacs) -> APIRouter:
@@ -82,7 +83,8 @@ def router(pacs: Pacs) -> APIRouter:
             # In this request, so that who has stored a segmentation finds it as a label at once.
             await run_in_threadpool(pacs.take_stored, copy, boundary, said)
         ours = Rewriter(pacs.settings.url, root_url(request)).text(said)
-        return Response(ours, answer.status_code, media_type=answer.headers.get("content-type", JSON_TYPE))
+        kind = answer.headers.get("content-type", JSON_TYPE)
+        return Response(ours, answer.status_code, media_type=kind, headers=_AS_DATA)
 
     return routes
 
@@ -153,8 +155,9 @@ async def _answered(answer: httpx.Response, resource: Resource, rewriter: Rewrit
 
 def _kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
     kept = {name: headers[name] for name in _ANSWERED if name in headers}
-    # Images of patients do not belong in a cache that people share.
-    return {"cache-control": "private", **kept}
+    # Images of patients do not belong in a cache that people share. What a PACS gives as HTML or SVG, whoever
+    # stored it there, must not run in our pages' name.
+    return {"cache-control": "private", **kept, **_AS_DATA}
 
 
 async def _closing(chunks: AsyncIterator[bytes], answer: httpx.Response) -> AsyncIterator[bytes]:

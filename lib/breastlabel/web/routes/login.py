@@ -23,6 +23,7 @@ __all__ = ["router", "safe_page"]
 
 _STATE = "breastlabel_login"
 _STATE_SECONDS = 600
+_LONGEST_PAGE = 2000
 
 
 def router(app: BreastLabelApp) -> APIRouter:
@@ -118,7 +119,12 @@ def router(app: BreastLabelApp) -> APIRouter:
 def safe_page(wanted: str) -> str:
     """The page of this server that was wanted; the worklist for an address of anywhere else."""
     parts = urlsplit(wanted)
-    inside = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and not parts.netloc
+    inside = (
+        len(wanted) <= _LONGEST_PAGE
+        and wanted.startswith("/")
+        and not wanted.startswith(("//", "/\\"))
+        and not parts.netloc
+    )
     return wanted if inside and wanted.isprintable() and "\\" not in wanted else "/worklist"
 
 
