@@ -16,6 +16,8 @@ EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 _IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 #: What can be asked for of any instance.
 NATIVE = (EXPLICIT_LITTLE, _IMPLICIT_LITTLE)
+#: Bytes of pixels that are unpacked for one answer; a few kB of compressed frames may hold terabytes.
+_MOST_UNPACKED = 2**30
 
 
 def syntax_of(file: Path) -> str:
@@ -53,6 +55,12 @@ def _native(file: Path, target: str) -> bytes:
     frames = Frames(file)
     dataset = read_dataset(file, pixels=True, lift=False)
     if frames.is_compressed and frames.count:
+        size = frames.count * frames.rows * frames.columns * frames.samples * frames.bits // 8
+        if size > _MOST_UNPACKED:
+            raise InvalidImageError(
+                f"at most {_MOST_UNPACKED // 10**6} MB of pixels are unpacked for an answer; this instance "
+                "has more; ask for it as it is (transfer-syntax=*), or for its frames"
+            )
         pixels = b"".join(frames.native(number) for number in range(1, frames.count + 1))
         dataset.PixelData = pixels + b"\0" * (len(pixels) % 2)
         dataset["PixelData"].VR = "OB" if frames.bits <= 8 else "OW"
