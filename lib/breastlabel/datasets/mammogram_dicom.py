@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from breastlabel.datasets.mammogram_exam import MammogramView
+from breastlabel.imaging.mammogram_writing import FOR_PRESENTATION, add_breast_and_view
 from breastlabel.imaging.vocabulary import Laterality, LesionClass, ViewPosition
 
 if TYPE_CHECKING:
@@ -22,23 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Names", "dicom_bytes", "mammogram_dataset", "truth_dataset"]
 
-_MG_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"
 _EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 _TIME = "093000"
 _SOFTWARE = "breastlabel phantom"
-
-# CID 4014 View for Mammography (PS3.16).
-_VIEW_CODES = {
-    ViewPosition.CC: ("399162004", "cranio-caudal"),
-    ViewPosition.MLO: ("399368009", "medio-lateral oblique"),
-}
-# Direction of the rows and of the columns (C.7.6.1.1.1); the chest wall is right in right breasts.
-_ORIENTATION = {
-    (Laterality.R, ViewPosition.CC): ["P", "L"],
-    (Laterality.L, ViewPosition.CC): ["A", "R"],
-    (Laterality.R, ViewPosition.MLO): ["P", "FL"],
-    (Laterality.L, ViewPosition.MLO): ["A", "FR"],
-}
 
 
 class Names(NamedTuple):
@@ -80,11 +67,11 @@ def mammogram_dataset(view: MammogramView, names: Names) -> Dataset:
 
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.MediaStorageSOPClassUID = _MG_PRESENTATION
+    dataset.file_meta.MediaStorageSOPClassUID = FOR_PRESENTATION
     dataset.file_meta.MediaStorageSOPInstanceUID = names.uid("image")
     dataset.file_meta.TransferSyntaxUID = _EXPLICIT_LITTLE
     dataset.is_little_endian, dataset.is_implicit_VR = True, False
-    dataset.SOPClassUID = _MG_PRESENTATION
+    dataset.SOPClassUID = FOR_PRESENTATION
     dataset.SOPInstanceUID = names.uid("image")
     _add_patient_and_study(dataset, view, names)
     _add_equipment(dataset, view)
@@ -155,14 +142,6 @@ def _da(day: date) -> str:
     return day.strftime("%Y%m%d")
 
 
-def _code(value: str, meaning: str, scheme: str = "SCT") -> Dataset:
-    from pydicom.dataset import Dataset
-
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
-    return item
-
-
 def _add_patient_and_study(dataset: Dataset, view: MammogramView, names: Names) -> None:
     day = _da(view.acquired)
     dataset.PatientName = f"Phantom^{names.patient.removeprefix('PHANTOM-').replace('-', ' ')}"
@@ -198,20 +177,11 @@ def _add_acquisition(dataset: Dataset, view: MammogramView, names: Names) -> Non
 
     dataset.ImageType = ["DERIVED", "PRIMARY", ""]
     dataset.InstanceNumber = str(names.number)
-    dataset.PatientOrientation = _ORIENTATION[view.laterality, view.view_position]
-    dataset.ImageLaterality = view.laterality.value
+    add_breast_and_view(dataset, view.laterality, view.view_position)
     dataset.ImagesInAcquisition = "1"
     dataset.BurnedInAnnotation = "NO"  # the marker names the view, not the patient (C.7.6.1)
     dataset.LossyImageCompression = "00"
-    dataset.BodyPartExamined = "BREAST"
-    dataset.AnatomicRegionSequence = Sequence([_code("76752008", "Breast")])
-    dataset.OrganExposed = "BREAST"
     dataset.BreastImplantPresent = "NO"
-    dataset.ViewPosition = view.view_position.value
-    code = _code(*_VIEW_CODES[view.view_position])
-    code.ViewModifierCodeSequence = Sequence([])
-    dataset.ViewCodeSequence = Sequence([code])
-    dataset.PositionerType = "MAMMOGRAPHIC"
     dataset.PositionerPrimaryAngle = _angle(view)
     dataset.DetectorType = "DIRECT"
     dataset.DetectorConfiguration = "AREA"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from breastlabel.imaging.mammogram_writing import FOR_PRESENTATION, add_breast_and_view
 from breastlabel.imaging.vocabulary import Density, Laterality, Modality, ViewPosition
 
 if TYPE_CHECKING:
@@ -24,28 +25,12 @@ if TYPE_CHECKING:
 __all__ = ["ImageIdentity", "written_header", "written_image"]
 
 _ULTRASOUND = "1.2.840.10008.5.1.4.1.1.6.1"
-_MAMMOGRAM = "1.2.840.10008.5.1.4.1.1.1.2"
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 #: Says who wrote a file (PS3.7 D.3.3.2); derived from a UUID (PS3.5 B.2).
 _IMPLEMENTATION = "2.25.318046518117386023297430195206110291841"
 _LONGEST_LO = 64
 _BYTE = 255
-# CID 4014 View for Mammography (PS3.16).
-_VIEW_CODES = {
-    ViewPosition.CC: ("399162004", "cranio-caudal"),
-    ViewPosition.MLO: ("399368009", "medio-lateral oblique"),
-    ViewPosition.ML: ("399260004", "medio-lateral"),
-    ViewPosition.LM: ("399352003", "latero-medial"),
-    ViewPosition.XCCL: ("399192008", "cranio-caudal exaggerated laterally"),
-    ViewPosition.XCCM: ("399101009", "cranio-caudal exaggerated medially"),
-    ViewPosition.LMO: ("399099002", "latero-medial oblique"),
-    ViewPosition.SIO: ("399188001", "superolateral to inferomedial oblique"),
-    ViewPosition.FB: ("399196006", "caudo-cranial (from below)"),
-}
-# View Position (0018,5101) has no defined term for some; theirs stand in the code alone.
-_SIDEWAYS = (ViewPosition.ML, ViewPosition.LM)
-_OBLIQUE = (ViewPosition.MLO, ViewPosition.LMO, ViewPosition.SIO)
 
 
 @dataclass(frozen=True)
@@ -80,7 +65,7 @@ class ImageIdentity:
         if self.modality is Modality.US:
             return _ULTRASOUND
         complete = None not in (self.laterality, self.view_position, self.spacing)
-        return _MAMMOGRAM if complete else _SECONDARY_CAPTURE
+        return FOR_PRESENTATION if complete else _SECONDARY_CAPTURE
 
 
 def written_image(pixels: npt.NDArray[Any], identity: ImageIdentity) -> Dataset:
@@ -127,7 +112,7 @@ def written_header(identity: ImageIdentity, shape: tuple[int, int]) -> Dataset:
     _add_image(dataset, shape)
     if identity.modality is Modality.US:
         _add_ultrasound(dataset, identity, shape)
-    elif identity.sop_class_uid == _MAMMOGRAM:
+    elif identity.sop_class_uid == FOR_PRESENTATION:
         _add_mammogram(dataset, identity)
     else:
         _add_capture(dataset, identity)
@@ -205,15 +190,9 @@ def _add_mammogram(dataset: Dataset, identity: ImageIdentity) -> None:
     dataset.ImageType = ["DERIVED", "PRIMARY", ""]
     dataset.PresentationIntentType = "FOR PRESENTATION"
     dataset.PixelIntensityRelationship, dataset.PixelIntensityRelationshipSign = "LOG", -1
-    dataset.PatientOrientation = _orientation(identity.laterality, identity.view_position)
-    dataset.AnatomicRegionSequence = Sequence([_code("76752008", "Breast")])
-    view = _code(*_VIEW_CODES[identity.view_position])
-    view.ViewModifierCodeSequence = Sequence([])
-    dataset.ViewCodeSequence = Sequence([view])
-    dataset.ViewPosition = identity.view_position.value
-    dataset.PositionerType = "MAMMOGRAPHIC"
+    # Nobody tells whether the file was mirrored; the great majority hang as films do.
+    add_breast_and_view(dataset, identity.laterality, identity.view_position)
     dataset.PositionerPrimaryAngle = ""
-    dataset.OrganExposed = "BREAST"
     dataset.ImagesInAcquisition = "1"
     dataset.BurnedInAnnotation = "YES"  # nobody knows, and so whoever passes it on has to look
     dataset.LossyImageCompression = "00"
@@ -239,26 +218,6 @@ def _add_grey_scale(dataset: Dataset) -> None:
     dataset.HighBit = 15
     dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = "0", "1", "US"
     dataset.PresentationLUTShape = "IDENTITY"
-
-
-def _orientation(side: Laterality, view: ViewPosition) -> list[str]:
-    """Direction of rows and columns (C.7.6.1.1.1) as films are hung: a right breast's chest wall right.
-
-    Nobody tells whether the file was mirrored; it is what the great majority of files are.
-    """
-    rows = "P" if side is Laterality.R else "A"
-    if view in _SIDEWAYS:
-        return [rows, "F"]
-    across = "L" if side is Laterality.R else "R"
-    return [rows, f"F{across}" if view in _OBLIQUE else across]
-
-
-def _code(value: str, meaning: str, scheme: str = "SCT") -> Dataset:
-    from pydicom.dataset import Dataset
-
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
-    return item
 
 
 def _stored(pixels: npt.NDArray[Any], kind: type[np.unsignedinteger[Any]]) -> npt.NDArray[Any]:

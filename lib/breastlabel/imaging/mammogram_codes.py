@@ -1,4 +1,4 @@
-"""The codes of mammography that are read: DICOM PS3.16 CID 4014, 4015, 6000, 6023 and 244.
+"""The codes of mammography that are read and written: DICOM PS3.16 CID 4014, 4015, 6000, 6023 and 244.
 
 Each concept has its SNOMED CT code and the legacy SNOMED code that devices wrote before 2018.
 """
@@ -16,6 +16,7 @@ __all__ = [
     "SIDES",
     "SPECIMEN",
     "VIEWS",
+    "VIEW_MEANINGS",
     "VIEW_MODIFIERS",
 ]
 
@@ -44,6 +45,19 @@ VIEWS = _both(
     }
 )
 """View for Mammography, CID 4014; FB, "from below", is the caudo-cranial view."""
+
+VIEW_MEANINGS = {
+    ViewPosition.CC: "cranio-caudal",
+    ViewPosition.MLO: "medio-lateral oblique",
+    ViewPosition.ML: "medio-lateral",
+    ViewPosition.LM: "latero-medial",
+    ViewPosition.XCCL: "cranio-caudal exaggerated laterally",
+    ViewPosition.XCCM: "cranio-caudal exaggerated medially",
+    ViewPosition.LMO: "latero-medial oblique",
+    ViewPosition.SIO: "superolateral to inferomedial oblique",
+    ViewPosition.FB: "caudo-cranial (from below)",
+}
+"""What CID 4014 calls each view."""
 
 SPECIMEN = _both({("127457009", "G-8310"): True})
 """Tissue specimen from breast, in CID 4014."""
