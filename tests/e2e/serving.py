@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from breastlabel.imaging import Geometry, LesionClass, write_image
 APP = Path(__file__).parents[2] / "apps" / "breast" / "main.py"
 SHAPE = (96, 120)
 _START_SECONDS = 300.0
+STOCK = ("monailabel.main", "start_server")
 
 
 class Server:
@@ -87,15 +88,17 @@ def wait_until(what: Callable[[], Any], seconds: float, *, every: float = 0.2) -
 
 
 @contextlib.contextmanager
-def running_server(studies: Path, folder: Path, *extra: str, **environment: str) -> Iterator[Server]:
-    """``monailabel start_server`` on a free port of the loopback interface."""
+def running_server(
+    studies: Path | str, folder: Path, *extra: str, program: Sequence[str] = STOCK, **environment: str
+) -> Iterator[Server]:
+    """``monailabel start_server``, or another program, on a free port of the loopback interface."""
     app = folder / "app"
     app.mkdir(parents=True, exist_ok=True)
     shutil.copy(APP, app)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(app)]
+    command = [sys.executable, "-m", *program, "--app", str(app)]
     command += ["--studies", str(studies), "--host", "127.0.0.1", "--port", str(port), *extra]
     env = {
         **os.environ,
@@ -110,7 +113,7 @@ def running_server(studies: Path, folder: Path, *extra: str, **environment: str)
         process = subprocess.Popen(
             command, env=env, cwd=folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
-    server = Server(process, f"http://127.0.0.1:{port}", studies, folder)
+    server = Server(process, f"http://127.0.0.1:{port}", Path(studies), folder)
     try:
         wait_until(lambda: _answers(server), _START_SECONDS)
         yield server
