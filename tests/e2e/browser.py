@@ -96,8 +96,12 @@ class Reader:
         )
 
     def until(self, condition: str) -> None:
-        """Wait for a condition in JavaScript."""
-        self.page.wait_for_function(f"() => Boolean({condition})", timeout=_SECONDS * 1000)
+        """Wait for a condition in JavaScript; where it does not come, say what the page knows of the reason."""
+        try:
+            self.page.wait_for_function(f"() => Boolean({condition})", timeout=_SECONDS * 1000)
+        except Exception as error:
+            known = self.ask("() => [...(window.breastlabel?.drawings.problems ?? [])]")
+            raise AssertionError(f"{condition} did not come; {known}; {self.failures}") from error
 
     def ask(self, expression: str, argument: Any = None) -> Any:
         """The value of a JavaScript expression, or of a function of the argument."""

@@ -5,12 +5,13 @@
 import { ask } from "/assets/api.js";
 import { CLASSES, dicomOf, fingerprint, nameSegments, newLabelmap, pixelsOf } from "./labelmap.js";
 import { sayOrientation } from "./orientation.js";
-import { until } from "./views.js";
+import { until, within } from "./views.js";
 
 const LABELMAP = "Labelmap";
 const BRUSH = "CircularBrush";
 const ERASER = "CircularEraser";
 const NO_TOOL = "WindowLevel";
+const LONGEST = 30000;
 
 /** @typedef {{segmentationId: string, series: string | null, asLoaded: string, saved: boolean}} Drawing */
 
@@ -71,17 +72,19 @@ export class Drawings extends EventTarget {
     let displaySet = find();
     if (!displaySet) {
       const [source] = this.extensionManager.getActiveDataSource();
-      await source.retrieve.series.metadata({
-        StudyInstanceUID: image.study_instance_uid,
-        filters: { seriesInstanceUID: series },
-      });
+      // It may be newer than what OHIF knows of the study, and would answer from memory.
+      source.deleteStudyMetadataPromise?.(image.study_instance_uid);
+      const filters = { seriesInstanceUID: series };
+      const asked = source.retrieve.series.metadata({ StudyInstanceUID: image.study_instance_uid, filters });
+      await within(asked, LONGEST, "the segmentation's description");
       displaySet = await until(find, 20000);
     }
     if (!displaySet) throw new Error("the archive does not have the AI's segmentation");
     displaySet.referencedDisplaySetInstanceUID = this.views.displaySetOf(image.image_id)?.displaySetInstanceUID;
     this._ours.add(displaySet.displaySetInstanceUID);
     sayOrientation(displaySet);
-    await displaySet.load({ headers: {} });
+    // OHIF's reading may end without a word; the next look tries again.
+    await within(displaySet.load({ headers: {} }), LONGEST, "the segmentation");
     displaySet.isHydrated = true;
     this._remember(image.image_id, displaySet.displaySetInstanceUID, series);
     const segmentation = segmentationService.getSegmentation(displaySet.displaySetInstanceUID);
@@ -123,6 +126,19 @@ export class Drawings extends EventTarget {
     nameSegments(segmentationService, segmentationId, view.viewportId);
     segmentationService.setActiveSegment(segmentationId, this._class);
     if (!this.visible) this._setVisible(view.viewportId, segmentationId);
+    this._redraw();
+  }
+
+  /** Viewports that are not the active one may miss the news, and show an outline in black, or as it was. */
+  _redraw() {
+    const { triggerSegmentationDataModified: tell } = window.cornerstoneTools.segmentation.triggerSegmentationEvents;
+    clearTimeout(this._again);
+    const look = (times) => {
+      if (times % 2) for (const { segmentationId } of this.drawings.values()) tell(segmentationId);
+      else for (const { viewport } of this.views.list()) viewport.render();
+      if (times > 1) this._again = setTimeout(() => look(times - 1), 1000);
+    };
+    this._again = setTimeout(() => look(4), 300);
   }
 
   /**
@@ -192,6 +208,7 @@ export class Drawings extends EventTarget {
       const known = view.image && this.drawings.get(view.image.image_id);
       if (known) this._setVisible(view.viewportId, known.segmentationId);
     }
+    this._redraw();
   }
 
   /** @param {string} viewportId @param {string} segmentationId */

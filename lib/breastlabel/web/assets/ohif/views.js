@@ -134,3 +134,15 @@ export async function until(what, milliseconds) {
     await new Promise((wake) => setTimeout(wake, 100));
   }
 }
+
+/**
+ * @template T
+ * @param {Promise<T>} promise @param {number} milliseconds @param {string} what for the message
+ * @returns {Promise<T>} the same, or an error where it takes longer
+ */
+export function within(promise, milliseconds, what) {
+  return new Promise((resolve, reject) => {
+    const late = setTimeout(() => reject(new Error(`${what} took more than ${milliseconds / 1000} s`)), milliseconds);
+    promise.then(resolve, reject).finally(() => clearTimeout(late));
+  });
+}
