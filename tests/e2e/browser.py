@@ -96,7 +96,7 @@ class Reader:
         )
 
     def until(self, condition: str) -> None:
-        """Wait for a condition in JavaScript; where it does not come, say what the page knows of the reason."""
+        """Wait for a condition in JavaScript; where it does not come, say what the page knows of why."""
         try:
             self.page.wait_for_function(f"() => Boolean({condition})", timeout=_SECONDS * 1000)
         except Exception as error:
