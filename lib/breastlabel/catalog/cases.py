@@ -122,7 +122,8 @@ def case_key() -> ColumnElement[str]:
 
 def analysable() -> ColumnElement[bool]:
     """Whether a row of the images' table is of an image that a model may judge."""
-    return images.c.metadata["not_analysable"].as_string().is_(None)
+    reason: ColumnElement[str] = images.c.metadata["not_analysable"].as_string()
+    return reason.is_(None)
 
 
 def waits() -> ColumnElement[bool]:
@@ -176,7 +177,7 @@ def of_cases(keys: Collection[str]) -> ColumnElement[bool]:
     """Which rows of the images' table belong to these cases."""
     exam_keys = [key.removeprefix(_EXAM) for key in keys if key.startswith(_EXAM)]
     alone = [key.removeprefix(_IMAGE) for key in keys if key.startswith(_IMAGE)]
-    conditions = []
+    conditions: list[ColumnElement[bool]] = []
     # An empty list in an OR would keep the database from its indexes.
     if exam_keys:
         conditions.append(images.c.exam_key.in_(exam_keys))

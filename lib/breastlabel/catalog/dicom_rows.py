@@ -117,7 +117,7 @@ def _known(connection: Connection, wanted: Sequence[DicomInstance]) -> dict[str,
         .select_from(instances.outerjoin(images, images.c.image_id == instances.c.image_id))
         .where(or_(instances.c.sop_instance_uid.in_(uids), instances.c.image_id.in_(ids)))
     )
-    return {row["sop_instance_uid"]: row for row in connection.execute(query).mappings()}
+    return {row["sop_instance_uid"]: dict(row) for row in connection.execute(query).mappings()}
 
 
 def _delete(connection: Connection, known: dict[str, Mapping[str, Any]], uid: str) -> None:

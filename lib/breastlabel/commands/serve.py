@@ -54,7 +54,7 @@ def serve(
             "--login",
             metavar="FILE|URL",
             envvar="BREASTLABEL_LOGIN",
-            help="Ask who calls: a file made by 'breastlabel users', or an OpenID Connect provider's address.",
+            help="Ask who calls: a file made by 'breastlabel users', or an OpenID provider's address.",
             show_default=False,
         ),
     ] = None,

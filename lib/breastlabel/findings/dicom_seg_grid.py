@@ -44,10 +44,10 @@ def frame_flip(place: FramePlace, shape: tuple[int, int], source: Dataset) -> Fl
     Raises:
         InvalidLabelError: it lies on another grid of pixels than the image.
     """
-    rows, columns = number(source, "Rows") or 0.0, number(source, "Columns") or 0.0
+    rows, columns = int(number(source, "Rows") or 0), int(number(source, "Columns") or 0)
     if shape != (rows, columns):
         raise refused(
-            f"a segmentation of {rows:.0f} x {columns:.0f} pixels (rows x columns, as the image)",
+            f"a segmentation of {rows} x {columns} pixels (rows x columns, as the image)",
             f"it has {shape[0]} x {shape[1]}",
             "draw it on the image itself",
         )

@@ -30,7 +30,8 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 
 def user_of(scope: Scope) -> User | None:
     """Who makes a request, as the guard found."""
-    return scope.get("state", {}).get(_STATE)
+    found: User | None = scope.get("state", {}).get(_STATE)
+    return found
 
 
 class LoginGuard:

@@ -126,9 +126,8 @@ class OpenIdProvider:
 
     def begin(self, next_page: str, redirect_uri: str) -> tuple[str, str]:
         """Address of the provider's own login page, and the state that the browser has to bring back."""
-        pending = PendingLogin(
-            *(secrets.token_urlsafe(32) for _ in range(3)), next_page=next_page, began=time.monotonic()
-        )
+        state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
+        pending = PendingLogin(state, nonce, verifier, next_page, time.monotonic())
         with self._lock:
             self._forget_old()
             self._pending[pending.state] = pending
