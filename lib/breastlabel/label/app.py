@@ -117,6 +117,7 @@ class BreastLabelApp(MONAILabelApp):
         self.login = login_from_environment(site_folder(folder))
         self.gate = InferenceGate()
         self.on_inference: list[Callable[[str, float], None]] = []
+        self.on_close: list[Callable[[], None]] = []
         self.batch = BatchInference()
         self.jobs = BackgroundJobs(site_folder(folder) / "jobs")
         self.scoring_jobs = BackgroundJobs(
@@ -216,6 +217,9 @@ class BreastLabelApp(MONAILabelApp):
         atexit.unregister(self.close)
         if self.arrivals is not None:
             self.arrivals.close()
+        self.batch.stop(timeout=20.0)
+        for close in self.on_close:
+            close()
         if self._watcher is not None:
             self._watcher.stop()
         if self._indexer is not None:

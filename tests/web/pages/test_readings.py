@@ -161,3 +161,22 @@ def test_what_a_killed_server_left_is_removed(temporary: Path) -> None:
 def test_a_name_is_looked_up_and_no_path(name: str) -> None:
     with pytest.raises(NotFoundError):
         Readings(lambda reading: {}).get(name, None)
+
+
+def test_closing_stops_what_runs_and_what_waits_and_leaves_no_file(temporary: Path) -> None:
+    running = threading.Event()
+
+    def run(reading: Reading) -> Mapping[str, Any]:
+        running.set()
+        assert reading.stop.wait(10)
+        raise StoppedError("stopped")
+
+    before = set(threading.enumerate())
+    readings = Readings(run)
+    first, second = begun(readings), begun(readings)
+    assert running.wait(10)
+    readings.close()
+    assert first.state is ReadingState.FAILED
+    assert second.state is ReadingState.WAITING
+    assert set(threading.enumerate()) <= before
+    assert list(temporary.iterdir()) == []

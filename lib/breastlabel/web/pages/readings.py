@@ -99,7 +99,7 @@ class Readings:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._held: dict[str, Reading] = {}
-        self._queue: queue.Queue[Reading] = queue.Queue()
+        self._queue: queue.Queue[Reading | None] = queue.Queue()
         self._root: tempfile.TemporaryDirectory[str] | None = None
         self._thread: threading.Thread | None = None
         _remove_left_behind()
@@ -159,6 +159,20 @@ class Readings:
         with self._lock:
             self._forget(reading)
 
+    def close(self, seconds: float = 20.0) -> None:
+        """Stop what is under way, forget all that is held, and end the thread."""
+        with self._lock:
+            for reading in list(self._held.values()):
+                self._forget(reading)
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            self._queue.put(None)
+            thread.join(seconds)
+        with self._lock:
+            if self._root is not None:
+                self._root.cleanup()
+                self._root = None
+
     def _forget(self, reading: Reading) -> None:
         reading.stop.set()
         self._held.pop(reading.id, None)
@@ -173,8 +187,7 @@ class Readings:
                 self._forget(reading)
 
     def _work(self) -> None:
-        while True:
-            reading = self._queue.get()
+        while (reading := self._queue.get()) is not None:
             if not reading.stop.is_set():
                 self._read(reading)
             if reading.stop.is_set():
