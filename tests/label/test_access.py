@@ -83,3 +83,23 @@ def test_a_page_elsewhere_cannot_start_a_training(app: BreastLabelApp) -> None:
         assert refused.status_code == 403
         assert "page from elsewhere" in refused.json()["detail"]
         assert client.get("/train/", params={"check_if_running": True}).status_code == 404
+
+
+def test_an_open_server_lets_no_other_sites_page_change_anything(
+    app: BreastLabelApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from monailabel.config import settings
+
+    monkeypatch.setenv(ALLOW_REMOTE, "1")
+    monkeypatch.setattr(settings, "MONAI_LABEL_CORS_ORIGINS", ["https://ohif.example"])
+    with TestClient(
+        build_server(app), base_url="http://mammo.hospital:8000", client=("192.168.1.7", 50000)
+    ) as client:
+
+        def status(origin: str | None) -> int:
+            headers = {} if origin is None else {"Origin": origin}
+            note = {"params": {"image": "a"}, "data": {"info": "{}"}, "headers": headers}
+            return client.put("/datastore/image/info", **note).status_code
+
+        assert [status(o) for o in (None, "http://mammo.hospital:8000", "https://ohif.example")] == [200] * 3
+        assert [status(o) for o in ("https://evil.example", "null", "http://mammo.hospital")] == [403] * 3

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["ALLOW_REMOTE", "LocalOnly", "is_local", "remote_allowed"]
+__all__ = ["ALLOW_REMOTE", "LocalOnly", "OwnPages", "is_local", "remote_allowed"]
 
 #: Set to 1 where the network itself is the protection, as behind a proxy with a login of its own.
 ALLOW_REMOTE = "BREASTLABEL_ALLOW_REMOTE"
@@ -78,6 +79,42 @@ class LocalOnly:
         host = Headers(scope=scope).get("host", "localhost")
         name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
         return is_local(name)
+
+
+class OwnPages:
+    """Refuses what a page of another site asks a browser to change, on a server that has no login.
+
+    Such a page can send a form to any server that the browser reaches, without asking whether it may. Pages
+    of this server, of this machine and of the named origins pass, and so do programs, which name no origin.
+
+    Args:
+        origins: of other viewers, as ``https://ohif.hospital.example``.
+    """
+
+    def __init__(self, app: ASGIApp, *, origins: Sequence[str]) -> None:
+        self._app = app
+        self._origins = frozenset(origin.lower() for origin in origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer 403."""
+        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+            headers = Headers(scope=scope)
+            if not all(self._may_ask(origin, headers) for origin in headers.getlist("origin")):
+                reason = (
+                    "a page of this server is required to change something; one from elsewhere asked; "
+                    "name its origin in MONAI_LABEL_CORS_ORIGINS if it is a viewer of yours"
+                )
+                await JSONResponse({"detail": reason}, 403)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _may_ask(self, origin: str, headers: Headers) -> bool:
+        if origin.lower() in self._origins or _is_local_origin(origin):
+            return True
+        try:
+            return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+        except ValueError:
+            return False
 
 
 def _is_local_origin(origin: str) -> bool:

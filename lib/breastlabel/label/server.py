@@ -10,7 +10,7 @@ from monailabel.config import settings
 from monailabel.endpoints.user.auth import get_current_user
 from starlette.routing import Mount
 
-from breastlabel.label.access import LocalOnly, remote_allowed
+from breastlabel.label.access import LocalOnly, OwnPages, remote_allowed
 from breastlabel.label.body_limit import BodyLimit
 from breastlabel.label.errors import add_error_handlers
 from breastlabel.label.login.guard import LoginGuard
@@ -54,7 +54,9 @@ def build_server(app: BreastLabelApp) -> FastAPI:
             CORSMiddleware, **_CORS, allow_origins=origins, allow_origin_regex=_LOCAL_ORIGINS
         )
         # Added last, so it stands outermost.
-        if not remote_allowed():
+        if remote_allowed():
+            server.add_middleware(OwnPages, origins=origins)
+        else:
             server.add_middleware(LocalOnly)
         return server
     server.add_middleware(LoginGuard, login=app.login)
