@@ -96,6 +96,16 @@ def test_it_stops_when_validation_gets_no_better(discs: Discs, tiny_network: Tin
     assert len(result.history) == result.best_epoch + 2
 
 
+def test_without_time_the_network_stays_as_it_is(discs: Discs, tiny_network: Tiny) -> None:
+    settings = dataclasses.replace(QUICK, time_limit=0.0)
+    result = fit(tiny_network(), discs(6), discs(6, seed=1), settings=settings)
+    assert result.history == []
+    for (name, a), b in zip(
+        result.network.state_dict().items(), tiny_network().state_dict().values(), strict=True
+    ):
+        torch.testing.assert_close(a, b, msg=name)
+
+
 def test_it_ends_at_the_time_limit_with_what_it_has(discs: Discs, tiny_network: Tiny) -> None:
     settings = dataclasses.replace(QUICK, epochs=10_000, time_limit=1.0)
     result = fit(tiny_network(), discs(6), discs(6, seed=1), settings=settings)

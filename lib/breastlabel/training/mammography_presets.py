@@ -103,6 +103,7 @@ MAMMOGRAPHY: dict[str, Preset] = {
         preparation=_prepared(384, 288),
         settings=_BREASTS,
         augmentation="mammography",
+        inference={"tta": ["vertical_flip"]},
         fine_tuning=_FINE_TUNING,
         pieces=_PIECES,
     ),

@@ -54,7 +54,7 @@ class ReadingStage:
     weight_decay: float = 0.1
     drop_views: float = 0.3
     drop_features: float = 0.2
-    appearances: int = 4
+    appearances: int = 2
 
     def config(self) -> dict[str, object]:
         """As plain JSON values."""

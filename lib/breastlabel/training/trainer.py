@@ -79,7 +79,7 @@ def fit(
     """Train a network that returns ``mask_logits`` of the images and ``class_logits`` of the cases.
 
     Args:
-        network: trained in place.
+        network: trained in place; with a time limit of 0 it stays as it is.
         train: what it learns from.
         val: chooses the best epoch and stops early; without it the last epoch is kept.
         batches: which cases each step learns from; by default all of them, shuffled, each epoch.
@@ -132,7 +132,8 @@ def fit(
         for callback in on_epoch:
             callback(figures)
 
-    network.load_state_dict(state.best)
+    if state.best:
+        network.load_state_dict(state.best)
     network.cpu().eval()
     return FitResult(network, state.history, state.best_epoch, state.elapsed)
 
