@@ -12,10 +12,11 @@ from tests.imaging.mammograms import STUDY_UID, film, mammogram, write_mammogram
 
 from breastlabel.catalog import Catalog
 from breastlabel.catalog.dicom_indexer import DicomIndexer
-from breastlabel.catalog.dicom_instance import derived_uid, instance_of, is_uid
+from breastlabel.catalog.dicom_instance import derived_uid, instance_of
 from breastlabel.catalog.dicom_search import search_instances, search_series, search_studies
 from breastlabel.catalog.folder import sync_folder, take_in
 from breastlabel.imaging import Geometry, Laterality, Modality, ViewPosition, write_image
+from breastlabel.imaging.dicom_values import is_uid
 
 SEG = "1.2.840.10008.5.1.4.1.1.66.4"
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from breastlabel.catalog.dicom_instance import DicomInstance, derived_uid, instance_of, is_uid
+from breastlabel.catalog.dicom_instance import DicomInstance, derived_uid, instance_of
 from breastlabel.catalog.models import ImageRecord
 from breastlabel.catalog.patients import acquired_on, exam_key
 from breastlabel.errors import InvalidImageError
+from breastlabel.imaging.dicom_values import is_uid
 from breastlabel.imaging.dicom_writing import ImageIdentity, written_header
 from breastlabel.imaging.files import image_space, is_dicom, read_image
 from breastlabel.imaging.raster import RASTER_SUFFIXES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ __all__ = [
     "Origin",
     "derived_uid",
     "instance_of",
-    "is_uid",
     "tags_of",
 ]
 
@@ -45,8 +43,6 @@ INSTANCE_LEVEL = (
     *("ImageLaterality", "ViewPosition", "PatientOrientation", "ContentLabel", "ContentDescription"),
     *("AcquisitionDate", "AcquisitionTime", "ContentDate", "ContentTime"),
 )
-_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
-_LONGEST_UID = 64
 
 
 @dataclass(frozen=True)
@@ -78,11 +74,6 @@ class DicomInstance:
         (tag,) = tags_of((keyword,))
         values = self.attributes.get(tag, {}).get("Value") or [None]
         return values[0]
-
-
-def is_uid(value: object) -> bool:
-    """Whether a text is a UID (PS3.5 9): digits and dots, 64 at most. Leading zeros, which occur, pass."""
-    return isinstance(value, str) and len(value) <= _LONGEST_UID and _UID.fullmatch(value) is not None
 
 
 def derived_uid(salt: str, kind: str, name: str) -> str:

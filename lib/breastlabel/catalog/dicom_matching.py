@@ -11,12 +11,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, String, and_, cast, exists, false, func, or_
 
-from breastlabel.catalog.dicom_instance import is_uid, tags_of
+from breastlabel.catalog.dicom_instance import tags_of
 from breastlabel.catalog.dicom_looking import is_there
 from breastlabel.catalog.tables import dicom_instances_table as instances
 from breastlabel.catalog.tables import dicom_studies_table as studies
 from breastlabel.catalog.tables import images_table as images
 from breastlabel.errors import BreastLabelError
+from breastlabel.imaging.dicom_values import is_uid
 
 __all__ = ["Level", "QueryError", "condition", "level_of"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from breastlabel.errors import InvalidLabelError
-from breastlabel.imaging.dicom_values import Code, codes, items, number, numbers, text
+from breastlabel.imaging.dicom_values import Code, codes, is_uid, items, number, numbers, text
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -29,7 +28,6 @@ __all__ = [
 
 MAX_SEGMENTS = 1024
 
-_UID = re.compile(r"[0-9][0-9.]{0,63}")
 _BACKGROUND = Code("DCM", "125040")
 
 
@@ -248,7 +246,7 @@ def _stated(groups: Sequence[Dataset], macro: str, keyword: str, length: int) ->
 def uid_of(dataset: Dataset, keyword: str) -> str | None:
     """A UID (PS3.5 9.1); None where there is none, or something else."""
     found = text(dataset, keyword) or ""
-    return found if _UID.fullmatch(found) else None
+    return found if is_uid(found) else None
 
 
 def _printable(value: str | None) -> str:

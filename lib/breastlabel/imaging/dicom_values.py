@@ -21,6 +21,7 @@ __all__ = [
     "code_of",
     "codes",
     "day",
+    "is_uid",
     "items",
     "lift_functional_groups",
     "member",
@@ -30,6 +31,8 @@ __all__ = [
     "words",
 ]
 
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_LONGEST_UID = 64
 _YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
 # Older devices write SNOMED's legacy codes under any of these names (PS3.16 8.1).
 _LEGACY_SNOMED = frozenset({"SRT", "SNM3", "99SDM"})
@@ -53,6 +56,11 @@ def text(dataset: Dataset, keyword: str) -> str | None:
     """The value in one line, without blanks around it; several values are joined by a backslash."""
     joined = "\\".join(_strings(dataset, keyword))
     return " ".join(joined.replace("\0", " ").split()) or None
+
+
+def is_uid(value: object) -> bool:
+    """Whether a text is a UID (PS3.5 9): digits and dots, 64 at most. Leading zeros, which occur, pass."""
+    return isinstance(value, str) and len(value) <= _LONGEST_UID and _UID.fullmatch(value) is not None
 
 
 def words(dataset: Dataset, keyword: str) -> tuple[str, ...]:

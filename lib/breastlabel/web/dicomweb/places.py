@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import HTTPException, Path, Request
 
-from breastlabel.catalog.dicom_instance import DicomInstance, is_uid
+from breastlabel.catalog.dicom_instance import DicomInstance
 from breastlabel.errors import NotFoundError
+from breastlabel.imaging.dicom_values import is_uid
 from breastlabel.label.access import is_local
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from breastlabel.catalog.dicom_instance import is_uid
 from breastlabel.errors import BreastLabelError, InvalidImageError
 from breastlabel.imaging.dicom_header import read_dataset
+from breastlabel.imaging.dicom_values import is_uid
 from breastlabel.web.dicomweb.whole import is_whole
 
 if TYPE_CHECKING:

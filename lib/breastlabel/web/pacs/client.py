@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, TypeVar
 import requests
 from dicomweb_client import DICOMwebClient
 
-from breastlabel.catalog.dicom_instance import is_uid
 from breastlabel.errors import BreastLabelError
+from breastlabel.imaging.dicom_values import is_uid
 from breastlabel.web.pacs.errors import PacsAwayError, PacsError, PacsObjectError, PacsRefusalError
 from breastlabel.web.pacs.settings import PacsSettings
 from breastlabel.web.pacs.transport import pacs_session

@@ -10,9 +10,9 @@ import secrets
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING
 
-from breastlabel.catalog.dicom_instance import is_uid
 from breastlabel.catalog.studies_id import remember_once
 from breastlabel.errors import StudiesError
+from breastlabel.imaging.dicom_values import is_uid
 from breastlabel.web.pacs.archive import PacsArchive
 from breastlabel.web.pacs.client import PacsClient, Place
 from breastlabel.web.pacs.known import Known
