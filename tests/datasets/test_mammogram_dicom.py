@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
-from breastlabel.datasets.mammogram_dicom import Names, dicom_bytes, mammogram_dataset, truth_dataset
+from breastlabel.datasets.mammogram_dicom import Names, mammogram_dataset, truth_dataset
 from breastlabel.datasets.phantoms import Machine, MammogramView, mammogram_exam
 from breastlabel.imaging import LesionClass, Modality, read_image
+from breastlabel.imaging.dicom_writing import dicom_bytes
 
 pytest.importorskip("highdicom")
 

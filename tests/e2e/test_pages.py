@@ -14,8 +14,8 @@ import pytest
 from tests.findings.seg_writer import as_ohif, to_bytes
 
 from breastlabel.datasets.phantoms import write_mammogram_phantoms
+from breastlabel.findings.result import NOTICE
 from breastlabel.imaging import read_mask
-from breastlabel.web.pages.rendering import RESEARCH_USE
 
 from .browser import Reader, chromium, opened
 from .serving import SHAPE, Server, wait_until
@@ -193,7 +193,7 @@ def test_images_are_read_one_after_another_and_filed(
     with page.expect_download() as download:
         shown.get_by_role("link", name="Report", exact=True).click()
     report = Path(download.value.path()).read_text(encoding="utf-8")
-    assert RESEARCH_USE in report
+    assert NOTICE in report
     assert "C-017" in report
     assert "phantom-mg" not in report, "the file's name may be a patient's"
     with page.expect_download() as download:

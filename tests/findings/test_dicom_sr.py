@@ -16,7 +16,8 @@ from tests.findings.dicom_images import MG, US, US_CINE, answer, errors_of, imag
 
 from breastlabel.findings.dicom_identity import is_ours
 from breastlabel.findings.dicom_seg import Algorithm, segmentation_dataset
-from breastlabel.findings.dicom_sr import PROMPT, ReportedImage, report_dataset
+from breastlabel.findings.dicom_sr import ReportedImage, report_dataset
+from breastlabel.findings.result import NOTICE
 from breastlabel.imaging import Modality
 from breastlabel.imaging.dicom_spacing import pixel_spacing
 from breastlabel.imaging.ultrasound_regions import ultrasound_regions
@@ -259,8 +260,8 @@ def test_sizes_and_places_come_back_whatever_the_spacing(rows, columns, at, spac
 def test_it_says_that_it_is_research_and_no_verdict(tmp_path: Path) -> None:
     report = read_back(report_dataset([reported(lesion())], algorithm=AI), tmp_path)
     last = report.ContentSequence[-1]
-    assert last.TextValue == PROMPT
-    assert PROMPT.startswith("Research use only. Not a medical device.")
+    assert last.TextValue == NOTICE
+    assert NOTICE.startswith("Research use only. Not a medical device.")
     assert (report.PreliminaryFlag, report.VerificationFlag) == ("PRELIMINARY", "UNVERIFIED")
     assert report.ContentQualification == "RESEARCH"
     assert report.ContentTemplateSequence[0].TemplateIdentifier == "1500"

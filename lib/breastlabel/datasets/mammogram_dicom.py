@@ -7,7 +7,6 @@ byte.
 
 from __future__ import annotations
 
-import io
 import uuid
 from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,7 +20,7 @@ from breastlabel.imaging.vocabulary import Laterality, LesionClass, ViewPosition
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["Names", "dicom_bytes", "mammogram_dataset", "truth_dataset"]
+__all__ = ["Names", "mammogram_dataset", "truth_dataset"]
 
 _EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 _TIME = "093000"
@@ -50,15 +49,6 @@ class Names(NamedTuple):
         of = {"study": (self.study,), "series": (self.study,), "frame": (self.study, self.image)}
         parts = (self.patient, kind, *of.get(kind, (self.study, self.image)))
         return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, '/'.join(parts)).int}"
-
-
-def dicom_bytes(dataset: Dataset) -> bytes:
-    """The dataset as a DICOM file."""
-    from pydicom import dcmwrite
-
-    buffer = io.BytesIO()
-    dcmwrite(buffer, dataset, write_like_original=False)
-    return buffer.getvalue()
 
 
 def mammogram_dataset(view: MammogramView, names: Names) -> Dataset:

@@ -10,13 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from breastlabel.catalog import LABELS_FOLDER, SPLITS, Catalog, ImageRecord, label_path
-from breastlabel.datasets.mammogram_dicom import Names, dicom_bytes, mammogram_dataset, truth_dataset
+from breastlabel.datasets.mammogram_dicom import Names, mammogram_dataset, truth_dataset
 from breastlabel.datasets.mammogram_exam import PRIOR_SHARE, SHAPE, MammogramView, mammogram_exam
 from breastlabel.datasets.mammogram_vendor import Machine
 from breastlabel.datasets.phantom_studies import DATASET, SPLIT_CYCLE, changes
 from breastlabel.errors import StudiesError, UnknownNameError
 from breastlabel.imaging import Geometry, LesionClass, Modality, write_mask
 from breastlabel.imaging.atomic import write_bytes_atomically
+from breastlabel.imaging.dicom_writing import dicom_bytes
 
 __all__ = ["TRUTH_FOLDER", "write_mammogram_phantoms"]
 

@@ -25,16 +25,14 @@ from breastlabel.findings.dicom_source import (
 )
 from breastlabel.findings.dicom_sr_groups import breast_group, lesion_group
 from breastlabel.findings.dicom_sr_image import ReportedImage
+from breastlabel.findings.result import NOTICE
 from breastlabel.imaging.vocabulary import Modality
 
 if TYPE_CHECKING:
     from highdicom.sr import MeasurementReport, ObservationContext
     from pydicom import Dataset
 
-__all__ = ["PROMPT", "ReportedImage", "report_dataset"]
-
-PROMPT = "Research use only. Not a medical device. A prompt for a second look, not a verdict."
-"""Stands in every report."""
+__all__ = ["ReportedImage", "report_dataset"]
 
 _SERIES_NUMBER = 9002
 
@@ -129,7 +127,7 @@ def _content_tree(images: Sequence[ReportedImage], algorithm: Algorithm) -> Meas
         imaging_measurements=[*groups, *lesions],
     )
     tree[0].ContentSequence.append(
-        TextContentItem(name=COMMENT.code(), value=PROMPT, relationship_type="CONTAINS")
+        TextContentItem(name=COMMENT.code(), value=NOTICE, relationship_type="CONTAINS")
     )
     return tree
 

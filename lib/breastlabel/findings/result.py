@@ -13,12 +13,16 @@ from breastlabel.imaging.vocabulary import LesionClass
 if TYPE_CHECKING:
     from breastlabel.inference.prediction import Prediction
 
-__all__ = ["LABEL_NAMES", "RESEARCH_USE", "findings_of", "result_json", "rounded_scores"]
+__all__ = ["LABEL_NAMES", "NOTICE", "RESEARCH_USE", "findings_of", "result_json", "rounded_scores"]
 
 LABEL_NAMES = {c.label: int(c) for c in (LesionClass.BENIGN, LesionClass.MALIGNANT)}
 """Names of the values in a mask, contiguous from 1, as 3D Slicer's module requires."""
 
 RESEARCH_USE = "For research use only. Not a medical device; not for diagnosis."
+"""In every answer and every segmentation; short enough for a DICOM attribute (LO, 64 characters)."""
+
+NOTICE = "Research use only. Not a medical device. A prompt for a second look, not a verdict."
+"""On every page and in every structured report."""
 
 
 def result_json(

@@ -9,6 +9,7 @@ is known.
 from __future__ import annotations
 
 import hashlib
+import io
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from breastlabel.imaging.vocabulary import Density, Laterality, Modality, ViewPo
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["ImageIdentity", "written_header", "written_image"]
+__all__ = ["ImageIdentity", "dicom_bytes", "written_header", "written_image"]
 
 _ULTRASOUND = "1.2.840.10008.5.1.4.1.1.6.1"
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -117,6 +118,15 @@ def written_header(identity: ImageIdentity, shape: tuple[int, int]) -> Dataset:
     else:
         _add_capture(dataset, identity)
     return dataset
+
+
+def dicom_bytes(dataset: Dataset) -> bytes:
+    """A dataset with its file meta information as a DICOM file."""
+    from pydicom import dcmwrite
+
+    buffer = io.BytesIO()
+    dcmwrite(buffer, dataset, write_like_original=False)
+    return buffer.getvalue()
 
 
 def _add_patient_and_study(dataset: Dataset, identity: ImageIdentity) -> None:

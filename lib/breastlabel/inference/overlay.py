@@ -12,7 +12,7 @@ from breastlabel.imaging.atomic import write_bytes_atomically
 from breastlabel.imaging.image import FloatArray, LabelArray
 from breastlabel.imaging.vocabulary import LesionClass
 
-__all__ = ["CLASS_COLORS", "REFERENCE_COLOR", "render_overlay", "write_overlay"]
+__all__ = ["CLASS_COLORS", "REFERENCE_COLOR", "picture_png", "render_overlay", "write_overlay"]
 
 RgbArray = npt.NDArray[np.uint8]
 
@@ -75,10 +75,18 @@ def render_overlay(
 
 def write_overlay(path: Path, picture: RgbArray) -> None:
     """Write an RGB picture as PNG; the file appears whole or not at all."""
-    encoded, data = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))
+    write_bytes_atomically(path, picture_png(picture))
+
+
+def picture_png(picture: npt.NDArray[np.uint8]) -> bytes:
+    """A grey (rows, cols), RGB or RGBA (rows, cols, 3 or 4) picture as PNG."""
+    if picture.ndim == 3:
+        order = [2, 1, 0, 3][: picture.shape[2]]
+        picture = picture[..., order]
+    encoded, data = cv2.imencode(".png", np.ascontiguousarray(picture))
     if not encoded:
-        raise ValueError(f"an RGB picture (rows, cols, 3) of bytes is required; got shape {picture.shape}")
-    write_bytes_atomically(path, data.tobytes())
+        raise ValueError(f"a grey, RGB or RGBA picture of bytes is required; got shape {picture.shape}")
+    return data.tobytes()
 
 
 def _displayed(pixels: FloatArray) -> RgbArray:

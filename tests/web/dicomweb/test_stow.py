@@ -14,8 +14,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 from tests.imaging.mammograms import LOSSLESS, STUDY_UID, film, mammogram, write_mammogram
 
+from breastlabel.imaging.dicom_writing import dicom_bytes
 from breastlabel.web.dicomweb import storing
-from breastlabel.web.dicomweb.converted import file_bytes
 
 from .conftest import Site, parts, path_of
 
@@ -27,7 +27,7 @@ def sent(uid: str = "1.2.3", **tags: Any) -> bytes:
     """A film as a file."""
     dataset = mammogram(film(), **tags)
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
-    return file_bytes(dataset)
+    return dicom_bytes(dataset)
 
 
 def failures(answer: Any) -> list[tuple[int, str]]:
@@ -80,13 +80,13 @@ def test_what_is_no_still_of_a_breast_is_kept_beside_the_images(site: Site, tags
     dataset = mammogram(film(), **tags)
     if tags.get("NumberOfFrames"):
         dataset.PixelData = dataset.PixelData * 2
-    assert site.stow([file_bytes(dataset)]).status_code == 200
+    assert site.stow([dicom_bytes(dataset)]).status_code == 200
     (file,) = content(site.folder)
     assert file.parts[:2] == (".breastlabel", "dicom")
     assert len(site.catalog) == 0
     (instance,) = site.catalog.dicom.find()
     assert (instance.image_id, instance.file) == (None, file.as_posix())
-    assert site.get(path_of(instance), "application/dicom").content == file_bytes(dataset)
+    assert site.get(path_of(instance), "application/dicom").content == dicom_bytes(dataset)
 
 
 def test_a_film_of_a_breast_is_an_image(site: Site) -> None:
@@ -112,7 +112,7 @@ def test_the_same_content_in_another_wrapping_is_the_same(site: Site) -> None:
     site.stow([sent()])
     dataset = pydicom.dcmread(next(site.folder.glob("*.dcm")))
     dataset.file_meta.ImplementationVersionName = "another"
-    assert site.stow([file_bytes(dataset)]).status_code == 200
+    assert site.stow([dicom_bytes(dataset)]).status_code == 200
     assert len(site.catalog) == 1
 
 
@@ -150,7 +150,7 @@ def test_a_uid_that_is_none_writes_nothing(site: Site, keyword: str, uid: str) -
     dataset = mammogram(film())
     setattr(dataset, keyword, uid)
     # The part that pydicom itself would check stays valid.
-    answer = site.stow([file_bytes(dataset)])
+    answer = site.stow([dicom_bytes(dataset)])
     assert answer.status_code == 409
     ((code, reason),) = failures(answer)
     assert code == 0xC000
@@ -175,9 +175,9 @@ def test_each_of_a_batch_is_judged_alone(site: Site) -> None:
             sent("1.2.3"),
             b"no DICOM at all",
             sent("1.2.4")[:-50],
-            file_bytes(without_class),
-            file_bytes(encrypted),
-            file_bytes(private),
+            dicom_bytes(without_class),
+            dicom_bytes(encrypted),
+            dicom_bytes(private),
             sent("1.2.5"),
         ]
     )
@@ -193,7 +193,7 @@ def test_each_of_a_batch_is_judged_alone(site: Site) -> None:
 
 @pytest.mark.parametrize("syntax", LOSSLESS, ids=lambda s: s.name)
 def test_any_syntax_is_kept_as_it_is_and_no_part_of_it(site: Site, syntax: str) -> None:
-    whole = file_bytes(mammogram(film(), syntax=syntax))
+    whole = dicom_bytes(mammogram(film(), syntax=syntax))
     assert site.stow([whole[: len(whole) * 3 // 4]]).status_code == 409
     assert site.stow([whole]).status_code == 200
     (file,) = content(site.folder)
@@ -203,10 +203,10 @@ def test_any_syntax_is_kept_as_it_is_and_no_part_of_it(site: Site, syntax: str) 
 def test_fewer_pixels_than_the_header_says_are_refused(site: Site) -> None:
     """A segmentation bomb among them: a huge number of frames in a small file."""
     bomb = mammogram(film(), SOPClassUID=SEG, Modality="SEG", NumberOfFrames=2_000_000_000)
-    assert site.stow([file_bytes(bomb)]).status_code == 409
+    assert site.stow([dicom_bytes(bomb)]).status_code == 409
     bare = mammogram(film())
     del bare.PixelData
-    assert site.stow([file_bytes(bare)]).status_code == 409
+    assert site.stow([dicom_bytes(bare)]).status_code == 409
     assert content(site.folder) == set()
 
 
@@ -294,7 +294,7 @@ def test_our_own_results_replace_earlier_ones(site: Site) -> None:
     (instance,) = site.catalog.dicom.find()
     assert (instance.origin, instance.value("ContentLabel")) == ("ours", "NEWER")
     # Nobody else may.
-    answer = site.stow([file_bytes(mammogram(film(), SOPClassUID=SEG, Modality="SEG", ContentLabel="X"))])
+    answer = site.stow([dicom_bytes(mammogram(film(), SOPClassUID=SEG, Modality="SEG", ContentLabel="X"))])
     assert answer.status_code == 409
 
 

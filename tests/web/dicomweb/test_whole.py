@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian
 from tests.imaging.mammograms import LOSSLESS, film, mammogram
 
-from breastlabel.web.dicomweb.converted import file_bytes
+from breastlabel.imaging.dicom_writing import dicom_bytes
 from breastlabel.web.dicomweb.whole import is_whole
 
 
@@ -27,7 +27,7 @@ def nested(syntax: str) -> bytes:
     dataset["ViewCodeSequence"].is_undefined_length = True
     dataset.ViewCodeSequence[0].is_undefined_length_sequence_item = True
     dataset.ViewCodeSequence[0]["ViewModifierCodeSequence"].is_undefined_length = True
-    return file_bytes(dataset)
+    return dicom_bytes(dataset)
 
 
 FILES = {syntax: nested(syntax) for syntax in LOSSLESS}

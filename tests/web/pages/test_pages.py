@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from breastlabel.findings.result import NOTICE
 from breastlabel.label.app import BreastLabelApp
-from breastlabel.web.pages.rendering import RESEARCH_USE
 
 from .conftest import MG, US
 
@@ -41,10 +41,8 @@ def answer(request: pytest.FixtureRequest, client: TestClient) -> Any:
 
 
 def test_it_says_what_it_is_for(answer: Any) -> None:
-    assert (
-        RESEARCH_USE == "Research use only. Not a medical device. A prompt for a second look, not a verdict."
-    )
-    assert RESEARCH_USE in answer.text
+    assert NOTICE == "Research use only. Not a medical device. A prompt for a second look, not a verdict."
+    assert NOTICE in answer.text
 
 
 def test_a_browser_runs_only_our_files(answer: Any) -> None:

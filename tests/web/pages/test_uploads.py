@@ -13,9 +13,9 @@ import pydicom
 import pytest
 from fastapi.testclient import TestClient
 
+from breastlabel.findings.result import NOTICE
 from breastlabel.imaging import read_mask
 from breastlabel.label.app import BreastLabelApp
-from breastlabel.web.pages.rendering import RESEARCH_USE
 
 from .conftest import MG, US, finished
 
@@ -104,7 +104,7 @@ def test_the_report_tells_the_same(client: TestClient, ultrasound: dict[str, Any
     answer = client.get(f"/api/readings/{ultrasound['id']}/report")
     assert answer.headers["content-disposition"].startswith("attachment")
     assert "sandbox" in answer.headers["content-security-policy"]
-    assert RESEARCH_USE in answer.text
+    assert NOTICE in answer.text
     assert "C-017" in answer.text
     assert f"<td>{ultrasound['result']['params']['malignancy_probability']:.3f}</td>" in answer.text
     assert "data:image/png;base64," in answer.text
@@ -118,7 +118,7 @@ def test_cad_has_the_report_of_its_paper(client: TestClient, phantoms: Path) -> 
     base = f"/api/readings/{reading['id']}"
     page = client.get(base + titles["Report"]).text
     assert "computer-aided diagnosis" in page
-    assert RESEARCH_USE in page
+    assert NOTICE in page
     assert client.get(base + titles["Report (PDF)"]).content.startswith(b"%PDF")
     assert client.get(base + "/report?name=../image.dcm").status_code == 404
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from breastlabel.imaging import FloatArray, LabelArray
-from breastlabel.inference.overlay import CLASS_COLORS, render_overlay
-from breastlabel.web.cases.thumbnails import png_bytes, resized
+from breastlabel.inference.overlay import CLASS_COLORS, picture_png, render_overlay
+from breastlabel.web.cases.thumbnails import resized
 
 __all__ = ["LONGEST", "Layer", "drawn_in", "heat_layer", "mask_layer"]
 
@@ -36,7 +36,7 @@ def mask_layer(mask: LabelArray) -> bytes:
         small = cv2.resize(painted, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
         contours, _ = cv2.findContours(small, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(picture, contours, -1, (*color, 255), thickness, cv2.LINE_8)
-    return png_bytes(picture)
+    return picture_png(picture)
 
 
 def heat_layer(heat: FloatArray) -> bytes:
@@ -44,12 +44,12 @@ def heat_layer(heat: FloatArray) -> bytes:
     small = np.clip(resized(heat, LONGEST), 0.0, 1.0)
     colors = cv2.applyColorMap((small * 255).round().astype(np.uint8), cv2.COLORMAP_JET)[..., ::-1]
     clear = (small * _STRONGEST * 255).round().astype(np.uint8)
-    return png_bytes(np.dstack([colors, clear]))
+    return picture_png(np.dstack([colors, clear]))
 
 
 def drawn_in(pixels: FloatArray, mask: LabelArray, heat: FloatArray | None = None) -> bytes:
     """The image itself with outlines, and with a heat map where there is one: RGB PNG."""
-    return png_bytes(render_overlay(pixels, mask, heat=heat, max_side=LONGEST))
+    return picture_png(render_overlay(pixels, mask, heat=heat, max_side=LONGEST))
 
 
 def _size(shape: tuple[int, int] | tuple[int, ...]) -> tuple[int, int]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from breastlabel.imaging import FloatArray
+from breastlabel.inference.overlay import picture_png
 
-__all__ = ["png_bytes", "resized", "thumbnail"]
+__all__ = ["resized", "thumbnail"]
 
 
 def thumbnail(pixels: FloatArray, longest: int) -> bytes:
@@ -21,7 +21,7 @@ def thumbnail(pixels: FloatArray, longest: int) -> bytes:
     low, high = np.percentile(small, [0.5, 99.5])
     # A constant image has no contrast to show.
     scaled = (small - low) / (high - low) if high > low else np.zeros_like(small)
-    return png_bytes((np.clip(scaled, 0.0, 1.0) * 255.0).round().astype(np.uint8))
+    return picture_png((np.clip(scaled, 0.0, 1.0) * 255.0).round().astype(np.uint8))
 
 
 def resized(pixels: FloatArray, longest: int) -> FloatArray:
@@ -32,14 +32,3 @@ def resized(pixels: FloatArray, longest: int) -> FloatArray:
         return np.asarray(pixels, np.float32)
     size = (max(1, round(cols * scale)), max(1, round(rows * scale)))
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.float32)
-
-
-def png_bytes(picture: npt.NDArray[np.uint8]) -> bytes:
-    """A grey (rows, cols), RGB or RGBA (rows, cols, 3 or 4) picture as PNG."""
-    if picture.ndim == 3:
-        order = [2, 1, 0, 3][: picture.shape[2]]
-        picture = picture[..., order]
-    encoded, data = cv2.imencode(".png", np.ascontiguousarray(picture))
-    if not encoded:
-        raise ValueError(f"a grey, RGB or RGBA picture of bytes is required; got shape {picture.shape}")
-    return data.tobytes()

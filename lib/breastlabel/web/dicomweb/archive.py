@@ -12,8 +12,9 @@ from breastlabel.catalog.dicom_instance import DicomInstance, Origin, derived_ui
 from breastlabel.catalog.patients import exam_key
 from breastlabel.errors import NotFoundError, StudiesError
 from breastlabel.imaging.dicom_header import read_dataset
+from breastlabel.imaging.dicom_writing import dicom_bytes
 from breastlabel.training.registry import site_folder
-from breastlabel.web.dicomweb.converted import CACHE_BYTES, ConvertedFiles, file_bytes
+from breastlabel.web.dicomweb.converted import CACHE_BYTES, ConvertedFiles
 from breastlabel.web.dicomweb.storing import StoredInstance, Storing
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Archive:
         """
         with tempfile.TemporaryDirectory(dir=self._storing.incoming(), prefix="store-") as folder:
             file = Path(folder) / "instance.dcm"
-            file.write_bytes(file_bytes(dataset))
+            file.write_bytes(dicom_bytes(dataset))
             return self.store_file(file, origin=origin)
 
     def store_file(self, file: Path, *, origin: Origin, study: str | None = None) -> StoredInstance:

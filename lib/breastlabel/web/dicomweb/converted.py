@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import os
 import threading
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from breastlabel.catalog.dicom_header import image_identity
 from breastlabel.imaging import read_image
 from breastlabel.imaging.atomic import write_bytes_atomically
 from breastlabel.imaging.dicom_header import read_dataset
-from breastlabel.imaging.dicom_writing import written_image
+from breastlabel.imaging.dicom_writing import dicom_bytes, written_image
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -82,7 +81,7 @@ class ConvertedFiles:
             # One at a time: a film takes half a gigabyte meanwhile.
             with self._lock:
                 if not path.is_file():
-                    data = file_bytes(make())
+                    data = dicom_bytes(make())
                     self._make_room(len(data))
                     write_bytes_atomically(path, data)
         with contextlib.suppress(OSError):
@@ -117,12 +116,3 @@ def set_uids(dataset: Dataset, instance: DicomInstance) -> None:
     dataset.StudyInstanceUID = instance.study_instance_uid
     dataset.file_meta.MediaStorageSOPClassUID = instance.sop_class_uid
     dataset.file_meta.MediaStorageSOPInstanceUID = instance.sop_instance_uid
-
-
-def file_bytes(dataset: Dataset) -> bytes:
-    """A dataset with its file meta information as a DICOM file."""
-    from pydicom import dcmwrite
-
-    buffer = io.BytesIO()
-    dcmwrite(buffer, dataset, write_like_original=False)
-    return buffer.getvalue()

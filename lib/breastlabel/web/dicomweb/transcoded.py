@@ -6,8 +6,8 @@ from pathlib import Path
 
 from breastlabel.errors import InvalidImageError
 from breastlabel.imaging.dicom_header import read_dataset
+from breastlabel.imaging.dicom_writing import dicom_bytes
 from breastlabel.web.dicomweb.accept import ANY
-from breastlabel.web.dicomweb.converted import file_bytes
 from breastlabel.web.dicomweb.frames import Frames
 
 __all__ = ["EXPLICIT_LITTLE", "NATIVE", "in_syntax", "syntax_of"]
@@ -75,7 +75,7 @@ def _native(file: Path, target: str) -> bytes:
     dataset.file_meta.TransferSyntaxUID = target
     dataset.is_little_endian, dataset.is_implicit_VR = True, target == _IMPLICIT_LITTLE
     try:
-        return file_bytes(dataset)
+        return dicom_bytes(dataset)
     except Exception as error:
         # pydicom raises almost anything where a malformed element is to be written.
         raise InvalidImageError(

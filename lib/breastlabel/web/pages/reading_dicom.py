@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from breastlabel.findings.dicom_seg import segmentation_dataset
 from breastlabel.findings.dicom_sr import ReportedImage, report_dataset
 from breastlabel.imaging import read_mask
 from breastlabel.imaging.dicom_header import read_dataset
+from breastlabel.imaging.dicom_writing import dicom_bytes
 from breastlabel.imaging.files import is_dicom
 from breastlabel.web.pages.reading_run import MASK_FILE, Asked
 from breastlabel.web.pages.readings import Reading
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
     from breastlabel.label.app import BreastLabelApp
 
-__all__ = ["reading_report_dataset", "reading_segmentation"]
+__all__ = ["reading_report_file", "reading_segmentation_file"]
 
 
-def reading_segmentation(app: BreastLabelApp, reading: Reading) -> bytes:
+def reading_segmentation_file(app: BreastLabelApp, reading: Reading) -> bytes:
     """The outlines of a reading that is done, as a DICOM SEG file; empty where nothing was outlined.
 
     Raises:
         InvalidImageError: the upload is no DICOM file, so that there is nothing to refer to.
     """
-    return _bytes(_segmentation(reading, _source(app, reading.asked)))
+    return dicom_bytes(_segmentation(reading, _source(app, reading.asked)))
 
 
-def reading_report_dataset(app: BreastLabelApp, reading: Reading) -> bytes:
+def reading_report_file(app: BreastLabelApp, reading: Reading) -> bytes:
     """The findings of a reading that is done, as a DICOM SR file (TID 1500) that refers to its outlines.
 
     Raises:
-        InvalidImageError: as `reading_segmentation`.
+        InvalidImageError: as `reading_segmentation_file`.
     """
     source = _source(app, reading.asked)
     image = ReportedImage(
@@ -50,7 +50,7 @@ def reading_report_dataset(app: BreastLabelApp, reading: Reading) -> bytes:
     report = report_dataset(
         [image], algorithm=_algorithm(reading), series_description=f"breastlabel {model}: report"
     )
-    return _bytes(report)
+    return dicom_bytes(report)
 
 
 def _params(reading: Reading) -> Mapping[str, Any]:
@@ -87,9 +87,3 @@ def _source(app: BreastLabelApp, asked: Asked) -> Dataset:
     raise InvalidImageError(
         "a DICOM image is required to refer to; this upload is none; add it to the studies first"
     )
-
-
-def _bytes(dataset: Dataset) -> bytes:
-    buffer = io.BytesIO()
-    dataset.save_as(buffer, write_like_original=False)
-    return buffer.getvalue()

@@ -12,7 +12,7 @@ from breastlabel.errors import InvalidImageError
 from breastlabel.evaluation.case_pictures import case_pictures
 from breastlabel.imaging import BreastImage, FloatArray, Modality
 from breastlabel.inference import Prediction
-from breastlabel.inference.overlay import render_overlay
+from breastlabel.inference.overlay import picture_png, render_overlay
 from breastlabel.transforms.prepared import Prepared
 from breastlabel.transforms.registry import Preparation
 from breastlabel.transforms.ultrasound import UltrasoundPreparation
@@ -101,13 +101,13 @@ def _regions(image: BreastImage, prediction: Prediction) -> list[Picture]:
             "thresholded",
             "Stands out",
             "Brighter than the tissue around (threshold); no network looked at it.",
-            _png(_resized(drawn.thresholded, size)),
+            picture_png(_resized(drawn.thresholded, size)),
         ),
         Picture(
             "regions",
             "Grown regions",
             f"{many}, grown from what stands out; bright is not therefore a lesion.",
-            _png(_resized(drawn.segmented, size)),
+            picture_png(_resized(drawn.segmented, size)),
         ),
     ]
 
@@ -120,19 +120,19 @@ def _size(shape: tuple[int, int]) -> tuple[int, int]:
 
 
 def _overlay(pixels: FloatArray, mask: npt.NDArray[np.uint8]) -> bytes:
-    return _png(render_overlay(pixels, mask, min_side=_SHORTEST, max_side=LONGEST))
+    return picture_png(render_overlay(pixels, mask, min_side=_SHORTEST, max_side=LONGEST))
 
 
 def _plain(unit: FloatArray, shape: tuple[int, int]) -> bytes:
     """A grey picture of values in [0, 1]."""
-    return _png(_resized((np.clip(unit, 0, 1) * 255).round().astype(np.uint8), _size(shape)))
+    return picture_png(_resized((np.clip(unit, 0, 1) * 255).round().astype(np.uint8), _size(shape)))
 
 
 def _heat(image: BreastImage, heat: FloatArray) -> bytes:
     rows, cols = _size(image.shape)
     resized = cv2.resize(heat.astype(np.float32), (cols, rows), interpolation=cv2.INTER_AREA)
     peak = float(resized.max())
-    return _png((np.clip(resized / (peak or 1.0), 0, 1) * 255).round().astype(np.uint8))
+    return picture_png((np.clip(resized / (peak or 1.0), 0, 1) * 255).round().astype(np.uint8))
 
 
 def _resized(picture: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
@@ -140,10 +140,3 @@ def _resized(picture: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArr
         return picture
     method = cv2.INTER_AREA if size[0] < picture.shape[0] else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(picture, (size[1], size[0]), interpolation=method), np.uint8)
-
-
-def _png(picture: npt.NDArray[np.uint8]) -> bytes:
-    shown = picture if picture.ndim == 2 else picture[..., ::-1]
-    encoded, data = cv2.imencode(".png", np.ascontiguousarray(shown))
-    assert encoded
-    return data.tobytes()

@@ -8,9 +8,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from breastlabel.findings.result import NOTICE
 from breastlabel.imaging.atomic import write_bytes_atomically
 from breastlabel.web.pages.reading_pictures import Picture
-from breastlabel.web.pages.rendering import RESEARCH_USE, rendered
+from breastlabel.web.pages.rendering import rendered
 
 __all__ = ["write_reading_report"]
 
@@ -43,7 +44,7 @@ def write_reading_report(
     }
     html = rendered(
         "report",
-        notice=RESEARCH_USE,
+        notice=NOTICE,
         facts=facts,
         result=result,
         params=params,

@@ -13,6 +13,7 @@ from breastlabel.datasets.sequences import context_of
 from breastlabel.errors import InvalidImageError
 from breastlabel.evaluation.case_report import CaseForm, case_facts, write_case_report
 from breastlabel.findings import result_json
+from breastlabel.findings.result import NOTICE
 from breastlabel.imaging import BreastImage, Modality, image_stem, write_mask
 from breastlabel.imaging.dicom import header_facts
 from breastlabel.imaging.files import IMAGE_SUFFIXES, is_dicom
@@ -26,7 +27,6 @@ from breastlabel.web.pages.case_codes import code_warning
 from breastlabel.web.pages.reading_pictures import Picture, reading_pictures
 from breastlabel.web.pages.reading_report import write_reading_report
 from breastlabel.web.pages.readings import Reading
-from breastlabel.web.pages.rendering import RESEARCH_USE
 
 if TYPE_CHECKING:
     from breastlabel.label.app import BreastLabelApp
@@ -186,7 +186,7 @@ class ReadingRun:
             notes=notes,
             written=date.today(),
         )
-        facts["notice"] = RESEARCH_USE
+        facts["notice"] = NOTICE
         return [path.name for path in write_case_report(reading.folder, facts, image, prediction)]
 
 

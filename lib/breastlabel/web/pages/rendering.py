@@ -9,12 +9,10 @@ import jinja2
 from fastapi.responses import HTMLResponse
 
 import breastlabel
+from breastlabel.findings.result import NOTICE
 from breastlabel.label.caller import caller
 
-__all__ = ["CONTENT_SECURITY_POLICY", "RESEARCH_USE", "fragment", "page", "rendered"]
-
-RESEARCH_USE = "Research use only. Not a medical device. A prompt for a second look, not a verdict."
-"""Stands on every page."""
+__all__ = ["CONTENT_SECURITY_POLICY", "fragment", "page", "rendered"]
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -52,7 +50,7 @@ def page(template: str, *, title: str, **values: Any) -> HTMLResponse:
         template,
         title=title,
         version=breastlabel.__version__,
-        notice=RESEARCH_USE,
+        notice=NOTICE,
         user=caller().user,
         **values,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +10,7 @@ from fastapi import APIRouter, Body, Query
 from fastapi.responses import Response
 
 from breastlabel.catalog.label_version import FINAL, ORIGINAL
+from breastlabel.imaging.dicom_writing import dicom_bytes
 from breastlabel.label.caller import caller
 from breastlabel.label.infer import plain
 from breastlabel.label.options import Options
@@ -22,15 +22,13 @@ from breastlabel.web.cases.pictures import Pictures
 from breastlabel.web.cases.results import Results
 from breastlabel.web.cases.worklist import Worklist
 from breastlabel.web.reading import image_dataset, proposal_of, read_image_by_ai, report_of, segmentation_of
+from breastlabel.web.routes.downloads import dicom_download
 
 if TYPE_CHECKING:
-    from pydicom import Dataset
-
     from breastlabel.label.app import BreastLabelApp
 
 __all__ = ["router"]
 
-_DICOM = "application/dicom"
 #: Pictures that are made at once: a mammogram takes some hundred MB while it is read.
 _AT_ONCE = 2
 Json = dict[str, Any]
@@ -77,12 +75,13 @@ def router(app: BreastLabelApp) -> APIRouter:
         if tag == ORIGINAL:
             blinding.refuse(image_id, client_id)
         version = app.datastore().label(image_id, tag)
-        return _download(segmentation_of(app, version, image_dataset(app, image_id)), "segmentation.dcm")
+        found = segmentation_of(app, version, image_dataset(app, image_id))
+        return dicom_download(dicom_bytes(found), "segmentation.dcm")
 
     @routes.get("/report.dcm", summary="What the AI said as DICOM SR", dependencies=USER)
     def report(image_id: str, client_id: Client = None) -> Response:
         blinding.refuse(image_id, client_id)
-        return _download(report_of(app, proposal_of(app, image_id)), "report.dcm")
+        return dicom_download(dicom_bytes(report_of(app, proposal_of(app, image_id))), "report.dcm")
 
     @routes.post("/run", summary="Let the AI read the image", dependencies=USER)
     def run(image_id: str, params: Annotated[Json | None, Body()] = None) -> Json:
@@ -98,10 +97,3 @@ def router(app: BreastLabelApp) -> APIRouter:
         return dict(plain({"version": saved.version, "state": saved.state}))
 
     return routes
-
-
-def _download(dataset: Dataset, name: str) -> Response:
-    buffer = io.BytesIO()
-    dataset.save_as(buffer, write_like_original=False)
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(buffer.getvalue(), media_type=_DICOM, headers=headers)

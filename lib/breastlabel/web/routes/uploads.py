@@ -18,9 +18,10 @@ from breastlabel.label.routes.roles import ANNOTATOR, USER
 from breastlabel.label.systems import MODELS
 from breastlabel.web.cases.blinding import Blinding
 from breastlabel.web.pages.keeping import keep_upload
-from breastlabel.web.pages.reading_dicom import reading_report_dataset, reading_segmentation
+from breastlabel.web.pages.reading_dicom import reading_report_file, reading_segmentation_file
 from breastlabel.web.pages.reading_run import Asked, ReadingRun, fitting_model, modality_of_file
 from breastlabel.web.pages.readings import Reading, Readings, ReadingState
+from breastlabel.web.routes.downloads import dicom_download
 
 if TYPE_CHECKING:
     from breastlabel.label.app import BreastLabelApp
@@ -42,6 +43,7 @@ def router(app: BreastLabelApp) -> APIRouter:
     """Asking for a reading, watching it, fetching what came of it, and letting go of it."""
     routes = APIRouter(prefix="/api/readings", tags=["Reading room"], dependencies=USER)
     readings = Readings(ReadingRun(app))
+    app.on_close.append(readings.close)
     blinding = Blinding(app)
 
     @routes.post("", summary="Read an image with a model, in the background", status_code=202)
@@ -127,11 +129,11 @@ def router(app: BreastLabelApp) -> APIRouter:
 
     @routes.get("/{reading_id}/segmentation.dcm", summary="Its outlines as DICOM SEG")
     def segmentation(reading_id: str) -> Response:
-        return _dicom(reading_segmentation(app, _done(reading_id)), "segmentation.dcm")
+        return dicom_download(reading_segmentation_file(app, _done(reading_id)), "segmentation.dcm")
 
     @routes.get("/{reading_id}/report.dcm", summary="Its findings as DICOM SR (TID 1500)")
     def structured_report(reading_id: str) -> Response:
-        return _dicom(reading_report_dataset(app, _done(reading_id)), "report.dcm")
+        return dicom_download(reading_report_file(app, _done(reading_id)), "report.dcm")
 
     @routes.post("/{reading_id}/keep", summary="Add the upload to the studies", dependencies=ANNOTATOR)
     def keep(reading_id: str) -> dict[str, str]:
@@ -201,11 +203,3 @@ def _file(reading: Reading, name: str, media_type: str, *, save_as: str | None =
         headers=headers,
         filename=None if save_as is None else f"breastlabel-{save_as}",
     )
-
-
-def _dicom(content: bytes, name: str) -> Response:
-    headers = {
-        "Content-Disposition": f'attachment; filename="breastlabel-{name}"',
-        "Cache-Control": "no-store",
-    }
-    return Response(content, media_type="application/dicom", headers=headers)
