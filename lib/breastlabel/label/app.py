@@ -354,6 +354,7 @@ class BreastLabelApp(MONAILabelApp):
         """Whether each background worker that this process started lives; empty before the server has."""
         started = {
             "folder-watcher": self._watcher,
+            "dicom-indexer": self._indexer,
             "arrivals": self.arrivals,
             "auto-scoring": self._auto_scoring,
             "pacs-mirror": self.pacs if self._watcher is not None else None,
