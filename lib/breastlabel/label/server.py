@@ -36,7 +36,14 @@ def build_server(app: BreastLabelApp) -> FastAPI:
     Two stock routes are left out on purpose: ``PUT /model`` overwrites served weights and is not atomic,
     and ``POST /reload`` lets anyone hang the server.
     """
-    server = FastAPI(title="breastlabel", version=app.version, description=app.description)
+    # Without FastAPI's pages of documentation, whose scripts come from the web and would run as ours.
+    server = FastAPI(
+        title="breastlabel",
+        version=app.version,
+        description=app.description,
+        docs_url=None,
+        redoc_url=None,
+    )
     add_error_handlers(server)
     settings.MONAI_LABEL_AUTH_ENABLE = app.login is not None
     server.dependency_overrides[get_current_user] = user_without_login if app.login is None else current_user

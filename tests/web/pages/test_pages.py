@@ -45,6 +45,11 @@ def test_it_says_what_it_is_for(answer: Any) -> None:
     assert NOTICE in answer.text
 
 
+def test_no_page_comes_with_scripts_from_the_web(client: TestClient) -> None:
+    assert client.get("/docs").status_code == client.get("/redoc").status_code == 404
+    assert client.get("/openapi.json").json()["info"]["title"] == "breastlabel"
+
+
 def test_a_browser_runs_only_our_files(answer: Any) -> None:
     policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
     assert policy["default-src"] == "'none'"
