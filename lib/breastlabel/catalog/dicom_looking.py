@@ -42,6 +42,7 @@ class Looking:
         self._unreadable: set[tuple[str, str]] = set()
 
     def look_at(self, image_ids: Iterable[str], *, stopped: Callable[[], bool] = lambda: False) -> int:
+        """Read the images' headers and make them known; how many were."""
         # Imported here: pydicom takes a tenth of a second, and most programs never look at a header.
         from breastlabel.catalog.dicom_header import described_image
 
@@ -65,9 +66,11 @@ class Looking:
         return done + len(found)
 
     def look_again(self, image_ids: Iterable[str]) -> int:
+        """Look at those of the images whose files changed since; how many there are."""
         return self.look_at(self._changed(image_ids))
 
     def catch_up(self, *, stopped: Callable[[], bool], changed: bool) -> int:
+        """Look at all images that are not known, and with ``changed`` at those whose files changed too."""
         done, last = 0, ""
         which = true() if changed else instances.c.sop_instance_uid.is_(None)
         while not stopped() and (ids := self._after(last, which)):

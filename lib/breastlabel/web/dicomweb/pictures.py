@@ -21,6 +21,12 @@ _THUMBNAIL = "256,256"
 def picture_answer(
     app: BreastLabelApp, request: Request, found: DicomInstance, number: int, *, small: bool
 ) -> Response:
+    """The picture in a type that the client accepts; the query gives window, size and quality.
+
+    Args:
+        number: of the frame, from 1 on.
+        small: a thumbnail, unless the query asks for another size.
+    """
     ranges = [
         media._replace(multipart=False) if media.media == "*/*" else media for media in accepted(request)
     ]

@@ -10,7 +10,7 @@ from breastlabel.imaging.dicom_writing import dicom_bytes
 from breastlabel.web.dicomweb.accept import ANY
 from breastlabel.web.dicomweb.frames import Frames
 
-__all__ = ["EXPLICIT_LITTLE", "NATIVE", "in_syntax", "syntax_of"]
+__all__ = ["EXPLICIT_LITTLE", "NATIVE", "in_syntax"]
 
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 _IMPLICIT_LITTLE = "1.2.840.10008.1.2"
@@ -20,7 +20,7 @@ NATIVE = (EXPLICIT_LITTLE, _IMPLICIT_LITTLE)
 _MOST_UNPACKED = 2**30
 
 
-def syntax_of(file: Path) -> str:
+def _syntax_of(file: Path) -> str:
     """The transfer syntax of a file."""
     from pydicom.filereader import read_file_meta_info
 
@@ -37,7 +37,7 @@ def in_syntax(file: Path, wanted: str | None) -> tuple[str, bytes | Path] | None
     Returns:
         None where it cannot be had in that syntax.
     """
-    stored = syntax_of(file)
+    stored = _syntax_of(file)
     if wanted in (ANY, stored):
         return stored, file
     target = wanted or EXPLICIT_LITTLE

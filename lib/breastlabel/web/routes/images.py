@@ -32,7 +32,6 @@ __all__ = ["router"]
 #: Pictures that are made at once: a mammogram takes some hundred MB while it is read.
 _AT_ONCE = 2
 Json = dict[str, Any]
-ImageId = Annotated[str, Query(max_length=200)]
 Client = Annotated[str | None, Query(max_length=128)]
 Tag = Annotated[str, Query(pattern=f"^({ORIGINAL}|{FINAL})$")]
 
