@@ -72,14 +72,16 @@ TERMS = """
 - CDD-CESM: Khaled et al., Categorized contrast enhanced mammography dataset, Scientific Data 9 (2022) 122;
   doi 10.7937/29kw-ae92, its data usage policy. A resized sample of 24 images; the subtracted ones are left
   out.
-- Phantoms drawn by this project.
+- Phantoms drawn by this project with `write_mammogram_phantoms`, 512 x 416, half of the patients with a
+  prior: seeds 311 to 313 to learn from (300 patients each), 321 for validation (120), 331 for the test (60).
 - No image of the first two is part of this repository.
 
 ## What it is not good at
 
 - Real data are very few, films of one scanner for the most part, with no priors and no second view.
 - At this resolution single calcifications cannot be seen, and clusters hardly.
-- What a second view and a prior are worth could be measured on phantoms alone: see above.
+- What a second view and a prior are worth could be measured on phantoms alone, see above; there the stage
+  before gains from both, these weights from the prior.
 - It is too weak to help a reader. It is a start for training on a site's own data.
 """
 
