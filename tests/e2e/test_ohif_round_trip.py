@@ -176,9 +176,28 @@ def test_a_prior_hangs_below_the_current_exam(room: Server, chromium: Any, tmp_p
         assert upper == order
         assert lower == [older[view] for view in VIEWS]
         reader.until("breastlabel.drawings.settled && breastlabel.drawings.drawings.size === 4")
-        reader.page.wait_for_timeout(2000)
-        reader.picture("ohif-prior")
+        shown = colours(reader.picture("ohif-prior"))
+        outlined = [exam["views"][view]["image_id"] for view in VIEWS]
+        outlined = [image_id for image_id in outlined if label_of(room, image_id).any()]
+        assert outlined, "the champion outlines something in one of the views"
+        for image_id in outlined:
+            every_lesion_has_its_colour(reader, shown, image_id, label_of(room, image_id))
         assert reader.failures == []
+
+
+def every_lesion_has_its_colour(
+    reader: Reader, shown: np.ndarray[Any, Any], image_id: str, mask: LabelArray
+) -> None:
+    """Green where it is benign, red where it is malignant, in the active view as in the others: never black."""
+    for value, channel in ((LesionClass.BENIGN, 1), (LesionClass.MALIGNANT, 0)):
+        points = list(zip(*np.nonzero(mask == value), strict=True))[:: 1 + int((mask == value).sum()) // 60]
+        if not points:
+            continue
+        places = [reader.point(image_id, float(row), float(column)) for row, column in points]
+        pixels = np.array([shown[round(y), round(x)] for x, y in places])
+        others = np.delete(pixels, channel, axis=1).max(axis=1)
+        coloured = float(np.mean(pixels[:, channel] > others + 15))
+        assert coloured > 0.7, f"{LesionClass(value).name} in {image_id}: {coloured:.2f} have the colour"
 
 
 def test_what_is_saved_in_ohif_is_learnt(room: Server, chromium: Any, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
  * @module
  */
 import { ask } from "/assets/api.js";
+import { colour, redraw } from "./colouring.js";
 import { CLASSES, dicomOf, fingerprint, nameSegments, newLabelmap, pixelsOf } from "./labelmap.js";
 import { sayOrientation } from "./orientation.js";
 import { until, within } from "./views.js";
@@ -63,6 +64,18 @@ export class Drawings extends EventTarget {
       }
       await this._represent(view);
     }
+    await colour(this._shown());
+  }
+
+  /** @returns {{view: any, segmentationId: string}[]} the outlines that hang */
+  _shown() {
+    const { segmentationService } = this.services;
+    return this.views.list().flatMap((view) => {
+      const { segmentationId } = (view.image && this.drawings.get(view.image.image_id)) ?? {};
+      const there = segmentationId
+        && segmentationService.getSegmentationRepresentations(view.viewportId, { segmentationId }).length;
+      return there ? [{ view, segmentationId }] : [];
+    });
   }
 
   /** @param {any} image @param {string} series the AI's segmentation of it */
@@ -72,10 +85,11 @@ export class Drawings extends EventTarget {
     let displaySet = find();
     if (!displaySet) {
       const [source] = this.extensionManager.getActiveDataSource();
-      // It may be newer than what OHIF knows of the study, and would answer from memory.
-      source.deleteStudyMetadataPromise?.(image.study_instance_uid);
-      const filters = { seriesInstanceUID: series };
-      const asked = source.retrieve.series.metadata({ StudyInstanceUID: image.study_instance_uid, filters });
+      const StudyInstanceUID = image.study_instance_uid;
+      // It may be newer than what OHIF knows of the study, and would answer from memory; it remembers under its
+      // archive's name and the study, but forgets (3.13.2) by what it is told alone.
+      source.deleteStudyMetadataPromise(`${source.getConfig().name}:${StudyInstanceUID}`);
+      const asked = source.retrieve.series.metadata({ StudyInstanceUID, filters: { seriesInstanceUID: series } });
       await within(asked, LONGEST, "the segmentation's description");
       displaySet = await until(find, 20000);
     }
@@ -126,19 +140,6 @@ export class Drawings extends EventTarget {
     nameSegments(segmentationService, segmentationId, view.viewportId);
     segmentationService.setActiveSegment(segmentationId, this._class);
     if (!this.visible) this._setVisible(view.viewportId, segmentationId);
-    this._redraw();
-  }
-
-  /** Viewports that are not the active one may miss the news, and show an outline in black, or as it was. */
-  _redraw() {
-    const { triggerSegmentationDataModified: tell } = window.cornerstoneTools.segmentation.triggerSegmentationEvents;
-    clearTimeout(this._again);
-    const look = (times) => {
-      if (times % 2) for (const { segmentationId } of this.drawings.values()) tell(segmentationId);
-      else for (const { viewport } of this.views.list()) viewport.render();
-      if (times > 1) this._again = setTimeout(() => look(times - 1), 1000);
-    };
-    this._again = setTimeout(() => look(4), 300);
   }
 
   /**
@@ -170,6 +171,7 @@ export class Drawings extends EventTarget {
       await newLabelmap(this.services.segmentationService, view.displaySet, segmentationId);
       this._remember(imageId, segmentationId, null);
       await this._represent(view);
+      await colour(this._shown());
     }
     return this.drawings.get(imageId);
   }
@@ -208,7 +210,7 @@ export class Drawings extends EventTarget {
       const known = view.image && this.drawings.get(view.image.image_id);
       if (known) this._setVisible(view.viewportId, known.segmentationId);
     }
-    this._redraw();
+    redraw();
   }
 
   /** @param {string} viewportId @param {string} segmentationId */
