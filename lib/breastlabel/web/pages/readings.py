@@ -162,7 +162,8 @@ class Readings:
     def close(self, seconds: float = 20.0) -> None:
         """Stop what is under way, forget all that is held, and end the thread."""
         with self._lock:
-            for reading in list(self._held.values()):
+            # The newest first: when the one under way stops, none that waits may begin.
+            for reading in reversed(list(self._held.values())):
                 self._forget(reading)
             thread, self._thread = self._thread, None
         if thread is not None:
