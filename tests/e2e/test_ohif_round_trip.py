@@ -188,7 +188,7 @@ def test_a_prior_hangs_below_the_current_exam(room: Server, chromium: Any, tmp_p
 def every_lesion_has_its_colour(
     reader: Reader, shown: np.ndarray[Any, Any], image_id: str, mask: LabelArray
 ) -> None:
-    """Green where it is benign, red where it is malignant, in the active view as in the others: never black."""
+    """Green where benign, red where malignant, in the active view as in the others: never black."""
     for value, channel in ((LesionClass.BENIGN, 1), (LesionClass.MALIGNANT, 0)):
         points = list(zip(*np.nonzero(mask == value), strict=True))[:: 1 + int((mask == value).sum()) // 60]
         if not points:
