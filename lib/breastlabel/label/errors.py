@@ -26,7 +26,7 @@ from breastlabel.errors import (
     StudiesError,
     UnknownNameError,
 )
-from breastlabel.label.logs import without_names
+from breastlabel.label.logs import trace_of, without_names
 
 __all__ = [
     "BadRequestError",
@@ -119,7 +119,8 @@ def _answer(request: Request, error: Exception) -> JSONResponse:
             {"detail": "the server's disk is full; nothing was stored; free some space"}, status
         )
     if status == 500:
-        logger.error("%s %s failed", request.method, without_names(request.url.path), exc_info=error)
+        path = without_names(request.url.path)
+        logger.error("%s %s failed\n%s", request.method, path, trace_of(error))
         return JSONResponse(
             {"detail": f"the server failed ({type(error).__name__}); its log says more"}, status
         )

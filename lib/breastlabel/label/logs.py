@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
+import traceback
 
-__all__ = ["configure_logging", "without_names"]
+__all__ = ["configure_logging", "trace_of", "without_names"]
 
 #: Before the id of an image, or a UID, in a path.
 _NAMED = re.compile(r"/(studies|series|instances|images)/[^/?]+")
@@ -32,6 +33,11 @@ _TALKATIVE = (
 def without_names(path: str) -> str:
     """A request's path without what follows it and without the image, study, series or instance it names."""
     return _NAMED.sub(r"/\1/*", path.partition("?")[0])
+
+
+def trace_of(error: BaseException) -> str:
+    """Where an error came from and of which kind it is, without what it says: that may name a file."""
+    return f"{''.join(traceback.format_tb(error.__traceback__))}{type(error).__qualname__}"
 
 
 class _WithoutNames(logging.Filter):

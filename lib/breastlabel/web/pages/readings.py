@@ -27,6 +27,7 @@ import psutil  # type: ignore[import-untyped]
 
 from breastlabel.errors import BreastLabelError, NotFoundError, StoppedError
 from breastlabel.label.errors import BusyError
+from breastlabel.label.logs import trace_of
 
 __all__ = ["Reading", "ReadingState", "Readings"]
 
@@ -205,8 +206,7 @@ class Readings:
             reading.state, reading.reason = ReadingState.FAILED, str(error)
         except Exception as error:
             if not reading.stop.is_set():
-                # The trace holds no pixels and no names; the folder's is random.
-                logger.exception("a reading failed")
+                logger.error("a reading failed\n%s", trace_of(error))
             reading.state = ReadingState.FAILED
             reading.reason = f"the server failed ({type(error).__name__}); its log says more"
 
