@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from breastlabel.label.logs import trace_of, without_names
 
 
 def test_a_trace_says_where_and_what_kind_but_not_what_was_said() -> None:
     try:
-        open("/nowhere/DOE^JANE.dcm")
+        Path("/nowhere/DOE^JANE.dcm").read_bytes()
     except OSError as error:
         trace = trace_of(error)
     assert trace.endswith("FileNotFoundError")

@@ -264,7 +264,9 @@ class BreastLabelApp(MONAILabelApp):
         path = store.path(image_id)
         # ``explain`` looks through the eyes of the system that its options name.
         asked = Options(request).text("explain_model", "") if model == "explain" else model
-        check_modality(self.catalog.image(image_id), str(asked))
+        # One that is not served is refused by the task, which lists those that are.
+        if asked in self._models:
+            check_modality(self.catalog.image(image_id), str(asked))
         result = self.infer_file(model, path, request, image_id=image_id)
         file, params = Path(result["file"]), result["params"]
         params["image_id"] = image_id
