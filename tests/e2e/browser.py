@@ -82,10 +82,6 @@ class Reader:
         if parts.scheme not in ("data", "blob"):
             self.hosts.add(parts.netloc)
 
-    def _judge(self, status: int, url: str) -> None:
-        if status >= 500:
-            self.failures.append(f"{status} {url}")
-
     def open(self, url: str) -> None:
         """Load a case in OHIF, until each image that hangs has its pixels."""
         self.page.goto(url, wait_until="commit")

@@ -95,19 +95,18 @@ def the_outline_is_seen(reader: Reader, server: Server, image_id: str) -> None:
     far = np.unravel_index(np.argmax(distance_to(mask)), mask.shape)
     outside = reader.point(image_id, float(far[0]), float(far[1]))
     shown = colours(reader.picture("ohif-outlines", documented=False))
-    reader.press("show-mask")
-    reader.page.wait_for_timeout(2000)
-    hidden = colours(reader.picture("ohif-plain", documented=False))
-    reader.press("show-mask")
-    reader.page.wait_for_timeout(2000)
 
     def changed(point: tuple[float, float]) -> float:
+        now = colours(reader.picture("ohif-plain", documented=False))
         x, y = round(point[0]), round(point[1])
         part = np.s_[y - 1 : y + 2, x - 1 : x + 2]
-        return float(np.abs(shown[part] - hidden[part]).max())
+        return float(np.abs(shown[part] - now[part]).max())
 
-    assert changed(inside) > 25
+    reader.press("show-mask")
+    wait_until(lambda: changed(inside) > 25, 20)
     assert changed(outside) < 12
+    reader.press("show-mask")
+    wait_until(lambda: changed(inside) < 12, 20)
 
 
 def distance_to(mask: LabelArray) -> np.ndarray[Any, Any]:
@@ -171,6 +170,7 @@ def test_a_prior_hangs_below_the_current_exam(room: Server, chromium: Any, tmp_p
         assert upper == order
         assert lower == [older[view] for view in VIEWS]
         reader.until("breastlabel.drawings.settled && breastlabel.drawings.drawings.size === 4")
+        reader.page.wait_for_timeout(3000)
         shown = colours(reader.picture("ohif-prior"))
         outlined = [exam["views"][view]["image_id"] for view in VIEWS]
         for image_id in outlined:

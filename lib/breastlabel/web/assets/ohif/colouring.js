@@ -7,6 +7,10 @@ import { until } from "./views.js";
 
 const LONGEST = 10000;
 const AGAIN = 1000;
+/** Milliseconds from one look to the next. */
+const LOOKS = [300, 700, 1000, 2000];
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let again;
 /** The darkest that a class's brightest channel may be; the stand-in's is nearly 0. */
 const BRIGHT = 0.2;
 
@@ -56,9 +60,15 @@ export async function colour(shown) {
   await Promise.all(waiting.map(({ view }) => rendered(view.viewport)));
 }
 
-/** Colour and draw every outline of every viewport. */
+/** Colour and draw every outline of every viewport, and look again: a busy one may miss the last of several news. */
 export function redraw() {
-  window.cornerstoneTools.utilities.segmentation.triggerSegmentationRender();
+  clearTimeout(again);
+  const look = ([next, ...later]) => {
+    window.cornerstoneTools.utilities.segmentation.triggerSegmentationRender();
+    for (const engine of window.cornerstone.getRenderingEngines()) engine.render();
+    if (next) again = setTimeout(() => look(later), next);
+  };
+  look(LOOKS);
 }
 
 /** @param {any} viewport @returns {Promise<void>} when it has been drawn anew */
