@@ -17,11 +17,9 @@ from breastlabel.datasets.phantoms import write_mammogram_phantoms
 from breastlabel.findings.result import NOTICE
 from breastlabel.imaging import read_mask
 
-from .browser import Reader, chromium, opened
+from .browser import Reader, opened
 from .serving import SHAPE, Server, wait_until
 from .test_reader import as_slicer_saves
-
-__all__ = ["chromium"]
 
 #: Where the pictures of the pages are kept; the test's own folder without it.
 ARTEFACTS = "BREASTLABEL_ARTEFACTS"
