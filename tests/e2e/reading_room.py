@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.orthanc import Orthanc
 
 from breastlabel.catalog import Catalog
 from breastlabel.datasets.mammogram_studies import write_mammogram_phantoms
@@ -16,7 +17,18 @@ from breastlabel.imaging import LabelArray, LesionClass, read_mask
 from .serving import Server, running_server, wait_until
 from .test_correction import correct
 
-__all__ = ["SHAPE", "VIEWS", "cases", "label", "label_of", "mammograms", "room", "run_ai", "store"]
+__all__ = [
+    "SHAPE",
+    "VIEWS",
+    "cases",
+    "label",
+    "label_of",
+    "mammograms",
+    "pacs_room",
+    "room",
+    "run_ai",
+    "store",
+]
 
 #: Of the mammograms, and in the order in which they hang.
 SHAPE = (320, 256)
@@ -32,9 +44,34 @@ def room(
     folder = tmp_path_factory.mktemp("room")
     studies = Path(shutil.copytree(pristine, folder / "studies"))
     correct(studies, larger=True)
+    with running_server(studies, folder, *_conf("ultrasound,mammography")) as running:
+        store(running, _exams(folder / "exams"))
+        yield running
+
+
+@pytest.fixture(scope="module")
+def pacs_room(
+    orthanc: Orthanc, ohif: Path, chromium: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """The same mammography exams in a real PACS, of which the server keeps a mirror."""
+    folder = tmp_path_factory.mktemp("pacs-room")
+    mirror = folder / "mirror"
+    settings = {"BREASTLABEL_HOME": str(mirror), "BREASTLABEL_PACS_INTERVAL": "1"}
+    with running_server(orthanc.dicom_web, folder, *_conf("mammography"), **settings) as running:
+        # What tests look up behind the server's back lies there.
+        running.studies = mirror
+        store(running, _exams(folder / "exams"))
+        yield running
+
+
+def _conf(models: str) -> tuple[str, ...]:
+    return ("--conf", "models", models, "--conf", "read_on_arrival", "false")
+
+
+def _exams(folder: Path) -> list[Path]:
     normal, malignant = LesionClass.NORMAL, LesionClass.MALIGNANT
     write_mammogram_phantoms(
-        folder / "exams",
+        folder,
         exams=5,
         seed=5,
         shape=SHAPE,
@@ -44,10 +81,7 @@ def room(
         truth=False,
         split="train",
     )
-    models = ("--conf", "models", "ultrasound,mammography", "--conf", "read_on_arrival", "false")
-    with running_server(studies, folder, *models) as running:
-        store(running, sorted((folder / "exams").glob("*.dcm")))
-        yield running
+    return sorted(folder.glob("*.dcm"))
 
 
 def store(server: Server, files: list[Path]) -> None:

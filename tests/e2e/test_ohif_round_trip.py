@@ -16,15 +16,19 @@ from breastlabel.catalog import Catalog
 from breastlabel.imaging import LabelArray, LesionClass
 
 from .browser import Reader, opened
-from .reading_room import SHAPE, VIEWS, label, label_of, mammograms, room
+from .reading_room import SHAPE, VIEWS, label, label_of, mammograms, pacs_room, room
 from .serving import Server, wait_until
 
-__all__ = ["room"]
+__all__ = ["pacs_room", "room"]
 
 pytestmark = pytest.mark.slow
 
 
-def test_a_mammogram_is_read_and_corrected(room: Server, chromium: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["room", "pacs_room"])
+def test_a_mammogram_is_read_and_corrected(
+    kind: str, request: pytest.FixtureRequest, chromium: Any, tmp_path: Path
+) -> None:
+    room: Server = request.getfixturevalue(kind)
     exam = mammograms(room, prior=False)
     ids = {view: image["image_id"] for view, image in exam["views"].items()}
     outlined = next(view for view in VIEWS if label_of(room, ids[view]).any())
