@@ -85,7 +85,7 @@ def segmentation_dataset(
         creator: the reader's name or login.
         probability: of malignancy, said in the segments' descriptions.
         frame: the frame of a cine loop, counted from 1.
-        created: the content's date and time; None for now.
+        created: the content's date and time; None: the present ones.
 
     Raises:
         InvalidImageError: the source lacks a UID, or several frames come and none is named.

@@ -172,7 +172,7 @@ def stamp(result: Dataset, source: Dataset, created: datetime | None) -> None:
     """Date and time of the series and its content, in the image's time zone where it names one.
 
     Args:
-        created: None for now.
+        created: None: the present moment.
     """
     moment = (datetime.now(UTC) if created is None else created).astimezone()
     offset = str(_stated(source, "TimezoneOffsetFromUTC") or "")

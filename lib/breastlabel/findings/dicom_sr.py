@@ -54,7 +54,7 @@ def report_dataset(
         images: at least one.
         series_description: as viewers show it, at most 64 characters.
         others: further images that were looked at, such as older ones, which are named as evidence.
-        created: the content's date and time; None for now.
+        created: the content's date and time; None: the present ones.
 
     Raises:
         InvalidImageError: a source lacks a UID.

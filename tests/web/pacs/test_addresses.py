@@ -98,7 +98,7 @@ def test_a_resource_holds_nothing_that_could_lead_elsewhere(text: str) -> None:
     "theirs",
     [
         f"{THEIRS}/{INSTANCE}/bulk/7fe00010",
-        f"http://10.1.2.3/another/root/{INSTANCE}/bulk/7fe00010",
+        f"http://inner.example/another/root/{INSTANCE}/bulk/7fe00010",
         f"HTTP://pacs/{INSTANCE}/bulk/7fe00010".replace("HTTP", "http"),
     ],
 )

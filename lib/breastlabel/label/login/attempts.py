@@ -23,7 +23,7 @@ class Attempts:
         self._failed: OrderedDict[str, deque[float]] = OrderedDict()
 
     def wait(self, *keys: str) -> float:
-        """Seconds until another try with all of these keys is looked at; 0 for now."""
+        """Seconds until another try with all of these keys is looked at; 0: it is at once."""
         now = time.monotonic()
         with self._lock:
             return max((self._seconds_left(key, now) for key in keys), default=0.0)
