@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from breastlabel.evaluation.breast_sections import breast_sections
 from breastlabel.evaluation.failures import ERROR_RULES, error_kinds
 from breastlabel.evaluation.figures import case_picture, learning_curves, table_figures
+from breastlabel.evaluation.filling import template_environment
 from breastlabel.evaluation.table import Case, EvaluationTable
 from breastlabel.imaging.atomic import write_bytes_atomically
 from breastlabel.imaging.vocabulary import LesionClass
@@ -86,18 +86,7 @@ def write_report(
 
 def render(template: str, **values: Any) -> str:
     """Fill one of the package's templates; everything in ``values`` is escaped."""
-    import jinja2
-
-    folder = files("breastlabel.evaluation") / "templates"
-    sources = {entry.name: entry.read_text(encoding="utf-8") for entry in folder.iterdir() if entry.is_file()}
-    environment = jinja2.Environment(
-        loader=jinja2.DictLoader(sources),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template(template).render(**values)
+    return template_environment("breastlabel.evaluation").get_template(template).render(**values)
 
 
 def _headlines(metrics: Mapping[str, Any], table: EvaluationTable) -> list[tuple[str, Any, str]]:

@@ -9,19 +9,29 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from breastlabel import __version__
 from breastlabel.errors import MissingDependencyError
 from breastlabel.findings.dicom_codes import ARTIFICIAL_INTELLIGENCE, Concept
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["MANUFACTURER", "Algorithm", "is_our_uid", "is_ours", "our_uid", "require_highdicom"]
+__all__ = ["EQUIPMENT", "MANUFACTURER", "Algorithm", "is_our_uid", "is_ours", "our_uid", "require_highdicom"]
 
 MANUFACTURER = "breastlabel"
 """Manufacturer (0008,0070) of all that we write."""
+
+EQUIPMENT: Mapping[str, Any] = {
+    "manufacturer": MANUFACTURER,
+    "manufacturer_model_name": MANUFACTURER,
+    "software_versions": __version__,
+    "device_serial_number": "1",
+}
+"""Enhanced general equipment (PS3.3 C.7.5.2) of all that we write, as highdicom names it."""
 
 _MARK_BITS, _KEPT_BITS = 48, 14
 _MARK_KEY = b"breastlabel DICOM result"

@@ -22,11 +22,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from breastlabel import __version__
 from breastlabel.errors import InvalidImageError, InvalidLabelError
 from breastlabel.findings.dicom_codes import ABNORMAL_STRUCTURE, CLASSES, DISPLAY_COLORS, LESION
 from breastlabel.findings.dicom_identity import (
-    MANUFACTURER,
+    EQUIPMENT,
     Algorithm,
     is_our_uid,
     is_ours,
@@ -115,10 +114,7 @@ def segmentation_dataset(
         series_number=_SERIES_NUMBER,
         sop_instance_uid=uid,
         instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MANUFACTURER,
-        software_versions=__version__,
-        device_serial_number="1",
+        **EQUIPMENT,
         content_label=kind.upper(),
         content_description=RESEARCH_USE,
         series_description=series_description[:64],

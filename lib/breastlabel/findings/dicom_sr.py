@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from breastlabel import __version__
 from breastlabel.findings.dicom_codes import COMMENT, OWN_SCHEME, PROCEDURES
-from breastlabel.findings.dicom_identity import MANUFACTURER, Algorithm, our_uid, require_highdicom
+from breastlabel.findings.dicom_identity import EQUIPMENT, MANUFACTURER, Algorithm, our_uid, require_highdicom
 from breastlabel.findings.dicom_source import (
     check_source,
     copy_patient_and_study,
@@ -83,10 +82,7 @@ def report_dataset(
         series_number=_SERIES_NUMBER,
         sop_instance_uid=uid,
         instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MANUFACTURER,
-        software_versions=__version__,
-        device_serial_number="1",
+        **EQUIPMENT,
         is_complete=True,
         is_final=False,
         record_evidence=False,

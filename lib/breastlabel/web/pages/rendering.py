@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import Any
 
 import jinja2
 from fastapi.responses import HTMLResponse
 
 import breastlabel
+from breastlabel.evaluation.filling import template_environment
 from breastlabel.findings.result import NOTICE
 from breastlabel.label.caller import caller
 
@@ -79,15 +79,7 @@ def _number(value: float | None, digits: int = 2) -> str:
 
 
 def _environment() -> jinja2.Environment:
-    folder = files("breastlabel.web") / "templates"
-    sources = {entry.name: entry.read_text(encoding="utf-8") for entry in folder.iterdir() if entry.is_file()}
-    environment = jinja2.Environment(
-        loader=jinja2.DictLoader(sources),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = template_environment("breastlabel.web")
     environment.filters |= {"percent": _percent, "number": _number}
     return environment
 
