@@ -7,10 +7,8 @@ nearly all of them would end at the first look-up. No operation may answer 500.
 from __future__ import annotations
 
 import contextlib
-import shutil
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +16,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
+from tests.apps import built_app
 
 from breastlabel.catalog.case_order import CaseStatus
 from breastlabel.datasets.phantoms import write_mammogram_phantoms, write_phantom_studies
@@ -28,7 +27,6 @@ from breastlabel.web.cases.worklist import Worklist
 
 pytestmark = pytest.mark.slow
 
-APP = Path(__file__).parents[2] / "apps" / "breast" / "main.py"
 _EXAMPLES = 6
 #: They begin minutes of work in other threads and processes, which would go on beside all other requests.
 #: Their options are tested where they are read: tests/label/test_train.py, test_scoring.py, test_server.py.
@@ -85,28 +83,20 @@ def _one_part(context: Any, value: Any) -> bytes:
 @pytest.fixture(scope="module")
 def openapi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The document of a server over an exam of four mammograms with a prior, and an ultrasound image."""
-    from monailabel.config import settings as platform
-
     folder = tmp_path_factory.mktemp("openapi")
     studies = folder / "studies"
     write_mammogram_phantoms(studies, exams=1, seed=7, shape=(64, 64), priors=1.0, labelled=1.0)
     write_phantom_studies(studies, exams=1, seed=7, images_per_exam=1, shape=(48, 64), labelled=0.0)
-    (folder / "app").mkdir()
-    shutil.copy(APP, folder / "app")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(platform, "MONAI_LABEL_SESSION_PATH", str(folder / "sessions"))
         # The requests come from a machine named "testclient".
         patch.setenv(ALLOW_REMOTE, "1")
         conf = {"models": "ultrasound", "read_on_arrival": "false"}
-        app = BreastLabelApp(str(folder / "app"), str(studies), conf)
-        try:
+        with built_app(studies, folder / "app", **conf) as app:
             schema = schemathesis.openapi.from_asgi("/openapi.json", build_server(app))
             _NAMES.known = _known(app)
             schema.hook("map_path_parameters")(lambda context, values: _NAMES.put(values))
             schema.hook("map_query")(lambda context, values: _NAMES.put(values))
             yield schema
-        finally:
-            app.close()
 
 
 def _known(app: BreastLabelApp) -> dict[str, list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,11 +11,11 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from tests.apps import built_app, local_client
 
 from breastlabel.imaging import read_image, write_mask
 from breastlabel.label.app import BreastLabelApp
 from breastlabel.label.infer import result_file
-from breastlabel.label.server import build_server
 
 APP = Path(__file__).parents[2] / "apps" / "breast"
 
@@ -64,23 +63,14 @@ def model() -> FakeModel:
 
 
 @pytest.fixture
-def app(studies: Path, tmp_path: Path, model: FakeModel, monkeypatch: pytest.MonkeyPatch) -> BreastLabelApp:
-    from monailabel.config import settings
-
-    monkeypatch.setattr(settings, "MONAI_LABEL_SESSION_PATH", str(tmp_path / "sessions"))
-    folder = tmp_path / "app"
-    folder.mkdir()
-    shutil.copy(APP / "main.py", folder)
-    built = BreastLabelApp(str(folder), str(studies), {})
-    built._infers["ultrasound"] = model
-    return built
+def app(studies: Path, tmp_path: Path, model: FakeModel) -> Iterator[BreastLabelApp]:
+    with built_app(studies, tmp_path / "app") as built:
+        built._infers["ultrasound"] = model
+        yield built
 
 
 @pytest.fixture
 def client(app: BreastLabelApp) -> Iterator[TestClient]:
     """A client on this machine."""
-    server = build_server(app)
-    with TestClient(
-        server, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50000), raise_server_exceptions=False
-    ) as local:
+    with local_client(app) as local:
         yield local

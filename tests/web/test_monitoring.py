@@ -1,54 +1,39 @@
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
+from tests.apps import built_app, local_client
 
 from breastlabel.errors import StudiesError
 from breastlabel.label.app import BreastLabelApp
-from breastlabel.label.server import build_server
 from breastlabel.web.arrivals import Arrivals
 from breastlabel.web.routes import health
 
-APP = Path(__file__).parents[2] / "apps" / "breast" / "main.py"
 SECRET = "meier-4711"
 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BreastLabelApp]:
     """Over two images, one of which is named after a patient."""
-    from monailabel.config import settings
-
     folder = tmp_path_factory.mktemp("monitored")
     (folder / "studies").mkdir()
-    (folder / "app").mkdir()
-    shutil.copy(APP, folder / "app")
     rng = np.random.default_rng(3)
     for name in (SECRET, "b"):
         Image.fromarray(rng.integers(0, 255, (48, 64), np.uint8)).save(folder / "studies" / f"{name}.png")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(settings, "MONAI_LABEL_SESSION_PATH", str(folder / "sessions"))
-        built = BreastLabelApp(str(folder / "app"), str(folder / "studies"), {})
+    with built_app(folder / "studies", folder / "app") as built:
         yield built
-        built.close()
 
 
 @pytest.fixture
 def client(app: BreastLabelApp) -> Iterator[TestClient]:
-    with TestClient(
-        build_server(app),
-        base_url="http://127.0.0.1:8000",
-        client=("127.0.0.1", 50000),
-        raise_server_exceptions=False,
-    ) as local:
+    with local_client(app) as local:
         yield local
 
 

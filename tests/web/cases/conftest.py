@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from tests.apps import built_app, local_client
 
 from breastlabel.catalog import Catalog
 from breastlabel.datasets.phantoms import write_mammogram_phantoms, write_phantom_studies
 from breastlabel.imaging import Geometry, write_mask
 from breastlabel.label.app import BreastLabelApp
-from breastlabel.label.server import build_server
 
-APP = Path(__file__).parents[3] / "apps" / "breast"
 MG, US = "phantom-mg-7-0001", "phantom-7-0001-a"
 
 
@@ -37,25 +38,13 @@ def studies(phantoms: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def build(
-    studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., BreastLabelApp]]:
+def build(studies: Path, tmp_path: Path) -> Iterator[Callable[..., BreastLabelApp]]:
     """Builds the app with some ``--conf``."""
-    from monailabel.config import settings
-
-    monkeypatch.setattr(settings, "MONAI_LABEL_SESSION_PATH", str(tmp_path / "sessions"))
-    built: list[BreastLabelApp] = []
-
-    def build_app(**conf: str) -> BreastLabelApp:
-        folder = tmp_path / f"app-{len(built)}"
-        folder.mkdir()
-        shutil.copy(APP / "main.py", folder)
-        built.append(BreastLabelApp(str(folder), str(studies), conf))
-        return built[-1]
-
-    yield build_app
-    for app in built:
-        app.close()
+    with ExitStack() as open_apps:
+        numbers = itertools.count()
+        yield lambda **conf: open_apps.enter_context(
+            built_app(studies, tmp_path / f"app-{next(numbers)}", **conf)
+        )
 
 
 @pytest.fixture
@@ -63,19 +52,9 @@ def app(build: Callable[..., BreastLabelApp]) -> BreastLabelApp:
     return build()
 
 
-def client_of(app: BreastLabelApp) -> TestClient:
-    """A client on this machine."""
-    return TestClient(
-        build_server(app),
-        base_url="http://127.0.0.1:8000",
-        client=("127.0.0.1", 50000),
-        raise_server_exceptions=False,
-    )
-
-
 @pytest.fixture
 def client(app: BreastLabelApp) -> Iterator[TestClient]:
-    with client_of(app) as local:
+    with local_client(app) as local:
         yield local
 
 

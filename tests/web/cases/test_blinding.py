@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from tests.apps import local_client
 
 from breastlabel.catalog.first_readings import REVEAL
 from breastlabel.label.app import BreastLabelApp
 
-from .conftest import MG, US, client_of, propose
+from .conftest import MG, US, propose
 
 BREAST = {"laterality": "R", "malignancy_probability": 0.7, "uncertainty": None}
 
@@ -36,7 +37,7 @@ def shown(case: dict[str, Any]) -> list[bool]:
 
 
 def test_the_ais_opinion_comes_after_the_readers_own(blind: BreastLabelApp) -> None:
-    with client_of(blind) as client:
+    with local_client(blind) as client:
         assert client.get("/api/settings").json()["blinded_first_reading"] is True
         assert shown(seen(client, "anna")) == [False] * 4
         assert seen(client, "anna")["breasts"] == []
@@ -52,13 +53,13 @@ def test_the_ais_opinion_comes_after_the_readers_own(blind: BreastLabelApp) -> N
 
 
 def test_a_draft_is_no_reading(blind: BreastLabelApp) -> None:
-    with client_of(blind) as client:
+    with local_client(blind) as client:
         blind.catalog.labels.save(f"{MG}-rcc", b"x", tag="draft", client_id="anna")
         assert shown(seen(client, "anna")) == [False] * 4
 
 
 def test_revealing_is_noted_once(blind: BreastLabelApp) -> None:
-    with client_of(blind) as client:
+    with local_client(blind) as client:
         assert shown(seen(client, "anna", reveal=True)) == [True, True, False, False]
         assert shown(seen(client, "anna")) == [True, True, False, False], "and stays so"
         seen(client, "anna", reveal=True)
@@ -68,7 +69,7 @@ def test_revealing_is_noted_once(blind: BreastLabelApp) -> None:
 
 
 def test_pictures_downloads_and_accepting_are_withheld_too(blind: BreastLabelApp) -> None:
-    with client_of(blind) as client:
+    with local_client(blind) as client:
         image = f"/api/images/{MG}-rcc"
         for path in ("overlay.png", "overlay.png?layer=heatmap", "segmentation.dcm", "report.dcm"):
             answer = client.get(f"{image}/{path}", params={"client_id": "anna"} if "?" not in path else None)
@@ -82,7 +83,7 @@ def test_pictures_downloads_and_accepting_are_withheld_too(blind: BreastLabelApp
 
 
 def test_running_the_ai_shows_and_stores_nothing_before_the_reading(blind: BreastLabelApp) -> None:
-    with client_of(blind) as client:
+    with local_client(blind) as client:
         answer = client.post(f"/api/images/{US}/run", json={"client_id": "anna"})
         assert answer.json() == {"result": None, "segmentation": None, "withheld": True}
         assert blind.catalog.labels.current(US, "original") is not None
@@ -97,7 +98,7 @@ def test_the_environment_can_ask_for_it(
     build: Callable[..., BreastLabelApp], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BREASTLABEL_BLINDED", "1")
-    with client_of(build()) as client:
+    with local_client(build()) as client:
         assert client.get("/api/settings").json()["blinded_first_reading"] is True
-    with client_of(build(blinded="false")) as client:
+    with local_client(build(blinded="false")) as client:
         assert client.get("/api/settings").json()["blinded_first_reading"] is False

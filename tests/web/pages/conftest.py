@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from tests.apps import built_app, local_client
 
 from breastlabel.datasets.phantoms import write_mammogram_phantoms, write_phantom_studies
 from breastlabel.label.app import BreastLabelApp
-from breastlabel.label.server import build_server
 
-APP = Path(__file__).parents[3] / "apps" / "breast"
 US, MG = "phantom-9-0001-a", "phantom-mg-9-0001-rmlo"
 
 
@@ -33,27 +32,16 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def app(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BreastLabelApp]:
     """Over a copy of the phantoms, with the champions that ship with the package."""
-    from monailabel.config import settings
-
     folder = tmp_path_factory.mktemp("app")
-    studies = shutil.copytree(phantoms, folder / "studies")
-    shutil.copy(APP / "main.py", folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(settings, "MONAI_LABEL_SESSION_PATH", str(folder / "sessions"))
-        built = BreastLabelApp(str(folder), str(studies), {})
+    studies = Path(shutil.copytree(phantoms, folder / "studies"))
+    with built_app(studies, folder / "app") as built:
         yield built
-        built.close()
 
 
 @pytest.fixture(scope="module")
 def client(app: BreastLabelApp) -> Iterator[TestClient]:
     """A client on this machine."""
-    with TestClient(
-        build_server(app),
-        base_url="http://127.0.0.1:8000",
-        client=("127.0.0.1", 50000),
-        raise_server_exceptions=False,
-    ) as local:
+    with local_client(app) as local:
         yield local
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,12 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 from pydicom.dataset import Dataset
+from tests.apps import built_app, local_client
 from tests.findings.seg_writer import image
 
 from breastlabel.imaging import read_mask
 from breastlabel.label.app import BreastLabelApp
-from breastlabel.label.server import build_server
 
-APP = Path(__file__).parents[3] / "apps" / "breast"
 SHAPE = (12, 16)
 
 
@@ -38,25 +36,15 @@ def studies(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def app(studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BreastLabelApp]:
-    from monailabel.config import settings
-
-    monkeypatch.setattr(settings, "MONAI_LABEL_SESSION_PATH", str(tmp_path / "sessions"))
-    folder = tmp_path / "app"
-    folder.mkdir()
-    shutil.copy(APP / "main.py", folder)
-    built = BreastLabelApp(str(folder), str(studies), {})
-    yield built
-    built.close()
+def app(studies: Path, tmp_path: Path) -> Iterator[BreastLabelApp]:
+    with built_app(studies, tmp_path / "app") as built:
+        yield built
 
 
 @pytest.fixture
 def client(app: BreastLabelApp) -> Iterator[TestClient]:
     """A client on this machine."""
-    server = build_server(app)
-    with TestClient(
-        server, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50000), raise_server_exceptions=False
-    ) as local:
+    with local_client(app) as local:
         yield local
 
 
