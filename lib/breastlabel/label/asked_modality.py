@@ -5,13 +5,12 @@ from __future__ import annotations
 from breastlabel.catalog import ImageRecord
 from breastlabel.errors import InvalidImageError
 from breastlabel.imaging import Modality
-from breastlabel.label.systems import MODELS
+from breastlabel.label.systems import MODELS, OUTLINER_OF
 
 __all__ = ["check_modality"]
 
 _FOLDER = "folder"
 _NAMES = {Modality.MG: "a mammogram (MG)", Modality.US: "ultrasound (US)"}
-_OF_CHOICE = {Modality.MG: "mammography", Modality.US: "ultrasound"}
 
 
 def check_modality(record: ImageRecord, model: str) -> None:
@@ -30,5 +29,5 @@ def check_modality(record: ImageRecord, model: str) -> None:
     if record.modality is not required and not guessed:
         raise InvalidImageError(
             f"{_NAMES[required]} is required for {model}; image '{record.image_id}' is "
-            f"{_NAMES[record.modality]}; ask for {_OF_CHOICE[record.modality]}"
+            f"{_NAMES[record.modality]}; ask for {OUTLINER_OF[record.modality]}"
         )

@@ -8,7 +8,7 @@ from breastlabel.errors import UnknownNameError
 from breastlabel.imaging import Modality
 from breastlabel.training.presets import MODALITIES
 
-__all__ = ["MODELS", "System", "selected_models"]
+__all__ = ["MODELS", "OUTLINER_OF", "System", "selected_models"]
 
 
 class System(NamedTuple):
@@ -60,6 +60,11 @@ MODELS: dict[str, System] = {
     ),
 }
 """Each system by its name."""
+
+OUTLINER_OF: dict[Modality, str] = {
+    system.modality: name for name, system in MODELS.items() if system.outlines
+}
+"""The system that outlines lesions in images of a modality."""
 
 
 def selected_models(names: str | None) -> list[str]:

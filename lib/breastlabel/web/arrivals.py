@@ -213,7 +213,7 @@ class Arrivals:
     def _candidates(self, serving: Mapping[Modality, Serving]) -> Iterator[UnreadImage]:
         """What is to be read, in its order; each is looked up when it is its turn."""
         with self._app.catalog.database.read() as connection:
-            keys = [key for key, _ in leased_cases(connection).items()]
+            keys = list(leased_cases(connection))
         yield from self._of_cases(keys, serving)
         if time.monotonic() >= self._settles[0]:
             for image_id in sorted(self._new, key=lambda i: (-self._new[i], i)):

@@ -13,9 +13,9 @@ from breastlabel.errors import BreastLabelError, NotFoundError, StudiesError
 from breastlabel.findings.dicom_identity import Algorithm
 from breastlabel.findings.dicom_seg import segmentation_dataset
 from breastlabel.findings.dicom_sr import ReportedImage, report_dataset
-from breastlabel.imaging import Modality, read_mask
+from breastlabel.imaging import read_mask
 from breastlabel.label.errors import BadRequestError
-from breastlabel.label.systems import MODELS
+from breastlabel.label.systems import MODELS, OUTLINER_OF
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -41,7 +41,6 @@ logger = logging.getLogger(__name__)
 SEGMENTATION, REPORT = "segmentation", "report"
 # What differs from run to run, or is said elsewhere; the objects' UIDs follow from all the rest.
 _PASSING = ("latencies", "proposals", "image_id", "label_names")
-_OF_MODALITY = {Modality.US: "ultrasound", Modality.MG: "mammography"}
 
 
 def model_for(app: BreastLabelApp, record: ImageRecord, asked: str | None = None) -> str:
@@ -50,7 +49,7 @@ def model_for(app: BreastLabelApp, record: ImageRecord, asked: str | None = None
     Raises:
         BadRequestError: the one asked for outlines nothing, or the server does not serve one that fits.
     """
-    model = asked or _OF_MODALITY[record.modality]
+    model = asked or OUTLINER_OF[record.modality]
     if model not in app.trainers() or not MODELS[model].outlines:
         served = ", ".join(name for name in app.trainers() if MODELS[name].outlines) or "none"
         raise BadRequestError(
