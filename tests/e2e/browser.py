@@ -1,6 +1,6 @@
 """Debian's Chromium, driven through Playwright, and OHIF in it.
 
-`chromium` is one browser a session and `ohif` says that the viewer has been fetched; both skip with the
+`chromium` is one browser a module and `ohif` says that the viewer has been fetched; both skip with the
 reason where that cannot be. Rendering is in software, and the machine is shared: every wait is generous.
 """
 
@@ -32,7 +32,9 @@ _ROOT = Path(__file__).parents[2]
 PICTURES = "BREASTLABEL_PICTURES"
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright runs, its event loop counts as the thread's, and no other test
+# could call asyncio.run.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """A headless browser of the system's own."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
