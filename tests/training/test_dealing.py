@@ -58,6 +58,12 @@ def test_a_small_set_is_repeated_to_half_of_the_first(first: int, second: int, t
     assert Counter(both.labels.tolist()) == {0: first, 2: second * times}
 
 
+def test_a_small_set_is_repeated_no_more_often_than_is_said():
+    parts = [arrays([0] * 10, ["a"] * 10), arrays([1], ["b"]), arrays([2] * 3, ["c"] * 3)]
+    assert Counter(mixed(parts, at_most=1).labels.tolist()) == {0: 10, 1: 1, 2: 3}
+    assert Counter(mixed(parts, at_most=3).labels.tolist()) == {0: 10, 1: 3, 2: 6}
+
+
 def test_one_set_stays_as_it_is():
     only = arrays([0, 1], ["a", "b"])
     assert mixed([only]) is only

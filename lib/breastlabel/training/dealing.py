@@ -25,13 +25,17 @@ def deal_patients(arrays: TrainingArrays, folds: int, seed: int) -> dict[str, in
     return {str(group): place % folds for place, group in enumerate(ranked)}
 
 
-def mixed(parts: Sequence[TrainingArrays]) -> TrainingArrays:
+def mixed(parts: Sequence[TrainingArrays], *, at_most: int | None = None) -> TrainingArrays:
     """The first set, and each later one as often as makes it at least half as large as the first.
 
     So a few real images weigh something beside many phantoms.
+
+    Args:
+        at_most: times that a later set is there, at most: what is repeated too often is learned by heart.
     """
     first, *others = parts
-    repeated = [part for part in others for _ in range(max(1, -(-len(first) // (2 * len(part)))))]
+    times = [max(1, -(-len(first) // (2 * len(part)))) for part in others]
+    repeated = [part for part, n in zip(others, times, strict=True) for _ in range(min(n, at_most or n))]
     return TrainingArrays.concatenate([first, *repeated]) if repeated else first
 
 
