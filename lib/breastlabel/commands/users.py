@@ -51,6 +51,8 @@ def add(
 ) -> None:
     """Add a user, or give one another password and role. The server notices without a restart.
 
+    Another password ends the sessions that the earlier one began.
+
     Readers look; annotators also save readings; admins also train, judge readings and take images out.
 
     Example: breastlabel users add reader-1 --role annotator --file /etc/breastlabel/users.json

@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jwt
 import pytest
 
 from breastlabel.cli import main
 from breastlabel.errors import BreastLabelError, NotFoundError, UnknownNameError
 from breastlabel.label.login.attempts import Attempts
 from breastlabel.label.login.roles import Role, platform_roles, roles_named
+from breastlabel.label.login.service import Login
 from breastlabel.label.login.sessions import Sessions, signing_key
 from breastlabel.label.login.users import User, UserFile
 
@@ -100,6 +102,38 @@ def test_a_token_is_good_for_its_server_until_its_end() -> None:
     assert sessions.user(token[:-2] + ("AA" if not token.endswith("AA") else "BB")) is None
     assert sessions.user("") is None
     assert Sessions(b"k" * 32, hours=-1).user(Sessions(b"k" * 32, hours=-1).token(user)) is None
+
+
+def test_a_session_ends_with_the_password_that_began_it(users: UserFile) -> None:
+    """On every server of the site: two that share the key and the file."""
+    here, there = (Login(Sessions(b"k" * 32), users=UserFile(users.path)) for _ in range(2))
+    began = here.by_password("ada", "correct horse", host="")
+    assert began is not None
+    token = here.sessions.token(began)
+    assert here.by_basic("ada", "correct horse", host="") == began
+    users.put("ada", "correct horse", ["reader"])
+    assert here.by_token(token) == there.by_token(token) == User("ada", (Role.READER,))
+    users.put("ada", "battery staple", ["reader"])
+    assert here.by_token(token) is there.by_token(token) is None
+    assert here.by_basic("ada", "correct horse", host="") is None
+    users.put("ada", "correct horse", ["annotator"])
+    assert here.by_token(token) is None, "a password that came back brings no session back"
+    assert here.by_basic("ada", "correct horse", host="") == began
+
+
+def test_a_session_of_before_there_were_marks_is_over(users: UserFile) -> None:
+    login = Login(Sessions(b"k" * 32), users=users)
+    assert login.by_token(login.sessions.token(User("ada", (Role.ANNOTATOR,)))) is None
+
+
+def test_a_session_tells_nothing_of_the_password(users: UserFile) -> None:
+    user = users.role_of("ada")
+    assert user is not None
+    token = Sessions(b"k" * 32).token(user)
+    claims = jwt.decode(token, options={"verify_signature": False})
+    stored = json.loads(users.path.read_text())["users"]["ada"]["password"]
+    assert not any(part in json.dumps(claims) for part in stored.split("$")[1:])
+    assert user.password_mark not in repr(user)
 
 
 def test_the_key_is_made_once_and_kept(tmp_path: Path) -> None:

@@ -70,8 +70,7 @@ class Login:
         """The user of a token of ours, or of the provider's; None for any other."""
         user = self.sessions.user(token)
         if user is not None:
-            # Who was taken out of the file, or lost a role, is so at once.
-            return user if self._users is None else self._users.role_of(user.name)
+            return user if self._users is None else self._as_in_file(user)
         return None if self.provider is None else self.provider.user(token)
 
     def by_password(self, name: str, password: str, *, host: str) -> User | None:
@@ -109,7 +108,9 @@ class Login:
         with self._lock:
             known = self._basic.get(key)
         if known is not None and known[0] > time.monotonic():
-            return self.by_token(known[1])
+            user = self.by_token(known[1])
+            if user is not None:
+                return user
         user = self.by_password(name, password, host=host)
         if user is not None:
             with self._lock:
@@ -117,3 +118,9 @@ class Login:
                 while len(self._basic) > _BASIC_KEPT:
                     self._basic.popitem(last=False)
         return user
+
+    def _as_in_file(self, user: User) -> User | None:
+        """Who was taken out of the file, lost a role or got another password is so at once."""
+        assert self._users is not None
+        found = self._users.role_of(user.name)
+        return found if found is not None and found.password_mark == user.password_mark else None

@@ -38,6 +38,7 @@ class Sessions:
             "iss": _ISSUER,
             "sub": user.name,
             "roles": [role.value for role in user.roles],
+            "pwm": user.password_mark,
             "iat": now,
             "exp": now + self.seconds,
         }
@@ -55,7 +56,8 @@ class Sessions:
             )
         except jwt.InvalidTokenError:
             return None
-        return User(str(claims["sub"]), tuple(roles_named(map(str, claims.get("roles", ())))))
+        roles = roles_named(map(str, claims.get("roles", ())))
+        return User(str(claims["sub"]), tuple(roles), str(claims.get("pwm", "")))
 
 
 def signing_key(path: Path) -> bytes:

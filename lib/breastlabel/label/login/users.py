@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,16 @@ _N, _R, _P = 2**14, 8, 1
 
 @dataclass(frozen=True)
 class User:
-    """A person who came in by name."""
+    """A person who came in by name.
+
+    Attributes:
+        password_mark: tells one password of theirs from the next, and nothing else of it; empty where an
+            identity provider keeps it.
+    """
 
     name: str
     roles: tuple[Role, ...]
+    password_mark: str = field(default="", repr=False, compare=False)
 
 
 class UserFile:
@@ -52,10 +58,7 @@ class UserFile:
         Raises:
             BreastLabelError: the file cannot be read or is no file of users.
         """
-        return [
-            User(name, tuple(roles_named(entry["roles"], strict=True)))
-            for name, entry in sorted(self._entries().items())
-        ]
+        return [_user(name, entry) for name, entry in sorted(self._entries().items())]
 
     def check(self, name: str, password: str) -> User | None:
         """The user, if name and password are right. It takes as long for a name that does not exist."""
@@ -63,15 +66,17 @@ class UserFile:
         expected = entry["password"] if entry else _NOBODY
         if len(password) > _MOST_CHARACTERS or not _matches(password, expected) or entry is None:
             return None
-        return User(name, tuple(roles_named(entry["roles"], strict=True)))
+        return _user(name, entry)
 
     def role_of(self, name: str) -> User | None:
         """The user of a name as the file now says it; None where there is none any more."""
         entry = self._entries().get(name)
-        return None if entry is None else User(name, tuple(roles_named(entry["roles"], strict=True)))
+        return None if entry is None else _user(name, entry)
 
     def put(self, name: str, password: str, roles: Iterable[str]) -> User:
         """Add a user, or give one another password and other roles.
+
+        Who keeps the same password also keeps the sessions that were begun with it.
 
         Raises:
             BreastLabelError: no usable name, a password that is too short, an unknown role.
@@ -89,9 +94,14 @@ class UserFile:
         if not known:
             raise BreastLabelError(f"a role is required; got none; choose of {', '.join(Role)}")
         entries = self._entries() if self.path.exists() else {}
-        entry = {"roles": [role.value for role in known], "password": _hashed(password)}
+        before = entries.get(name)
+        kept = before is not None and _matches(password, before["password"])
+        entry = {
+            "roles": [role.value for role in known],
+            "password": before["password"] if before is not None and kept else _hashed(password),
+        }
         self._write({**entries, name: entry})
-        return User(name, tuple(known))
+        return _user(name, entry)
 
     def remove(self, name: str) -> None:
         """Take a user out.
@@ -122,6 +132,12 @@ class UserFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes_atomically(self.path, data)
         os.chmod(self.path, 0o600)
+
+
+def _user(name: str, entry: Mapping[str, Any]) -> User:
+    # The stored hash begins with a random salt, so nobody can guess the password from its digest.
+    mark = hashlib.sha256(entry["password"].encode()).hexdigest()[:32]
+    return User(name, tuple(roles_named(entry["roles"], strict=True)), mark)
 
 
 def _parsed(document: Any) -> dict[str, dict[str, Any]]:
