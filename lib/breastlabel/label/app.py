@@ -220,6 +220,8 @@ class BreastLabelApp(MONAILabelApp):
         self.batch.stop(timeout=20.0)
         for close in self.on_close:
             close()
+        if self.login is not None:
+            self.login.close()
         if self._watcher is not None:
             self._watcher.stop()
         if self._indexer is not None:

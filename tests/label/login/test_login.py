@@ -57,6 +57,8 @@ def build(
     yield make
     for app in built:
         app.close()
+        provider = app.login.provider if app.login is not None else None
+        assert provider is None or provider._http.is_closed, "the provider's connections outlast the server"
 
 
 @pytest.fixture

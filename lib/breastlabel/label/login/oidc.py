@@ -170,6 +170,10 @@ class OpenIdProvider:
             user = User(user.name, allowed.roles if allowed is not None else ())
         return user, pending.next_page
 
+    def close(self) -> None:
+        """Let go of the connections; nothing is asked any more."""
+        self._http.close()
+
     def _is_for_us(self, claims: Mapping[str, Any]) -> bool:
         audience = claims.get("aud", ())
         named = [audience] if isinstance(audience, str) else list(audience)

@@ -119,6 +119,11 @@ class Login:
                     self._basic.popitem(last=False)
         return user
 
+    def close(self) -> None:
+        """Let go of the connections to the provider."""
+        if self.provider is not None:
+            self.provider.close()
+
     def _as_in_file(self, user: User) -> User | None:
         """Who was taken out of the file, lost a role or got another password is so at once."""
         assert self._users is not None
