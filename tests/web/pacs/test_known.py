@@ -87,6 +87,8 @@ class Fakes:
         self.asked: list[str] = []
         self.fetched: list[Place] = []
         self.gives = True
+        self.denied: set[str] = set()
+        self.removed: list[Place] = []
 
     def studies(self, filters: dict[str, str]) -> list[Found]:
         self.filters.append(filters)
@@ -104,6 +106,12 @@ class Fakes:
         if not self.gives:
             raise PacsObjectError("the PACS said 500")
         return b"dicom"
+
+    def has(self, place: Place) -> bool:
+        return place.instance not in self.denied
+
+    def remove(self, place: Place) -> None:
+        self.removed.append(place)
 
     def is_known(self, place: Place) -> bool:
         return False

@@ -121,6 +121,31 @@ def test_what_cannot_be_read_is_noted_and_never_asked_for_again(filled, mirrored
             filled.delete(f"/instances/{name}")
 
 
+def test_what_is_deleted_in_the_pacs_leaves_the_catalog_and_comes_back(filled, mirrored, exam) -> None:
+    prior = [path for path in exam.images if "prior" in path.stem]
+    pacs, catalog = mirrored(filled.dicom_web)
+    pacs.mirror.poll()
+    (one,) = filled.session.post(
+        f"{filled.address}/tools/lookup", data=str(exam.image().SOPInstanceUID), timeout=10
+    ).json()
+    filled.delete(f"/instances/{one['ID']}")
+    study = filled.store(prior[0].read_bytes())
+    filled.delete(f"/studies/{filled.get(f'/instances/{study}/study')['ID']}")
+    for _ in range(2):
+        pacs.mirror.wake()
+        pacs.mirror.poll()
+        pacs.mirror._known._connection.execute("UPDATE objects SET again_at = 1 WHERE again_at IS NOT NULL")
+    pacs.mirror.poll()
+    assert catalog.counts().missing == pacs.archive.intake.taken.gone == 5
+    assert len(catalog.dicom.find(modality="MG")) == 3
+    for path in exam.images:
+        filled.store(path.read_bytes())
+    pacs.mirror.wake()
+    pacs.mirror.poll()
+    assert catalog.counts().missing == 0
+    assert len(catalog.dicom.find(modality="MG")) == len(catalog) == 8
+
+
 def test_films_are_fetched_where_they_are_asked_for_and_of_a_breast(filled, mirrored, exam) -> None:
     film, chest = exam.another(Modality="CR"), exam.another(Modality="CR", BodyPartExamined="CHEST")
     ids = [filled.store(data) for data in (film, chest)]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +14,9 @@ from typing import TYPE_CHECKING
 from pydicom import dcmread
 
 from breastlabel.catalog.dicom_instance import Origin
+from breastlabel.catalog.folder import take_in
 from breastlabel.errors import NotFoundError
+from breastlabel.training.registry import site_folder
 from breastlabel.web.dicomweb.archive import Archive, StoredInstance
 from breastlabel.web.dicomweb.received import checked_header
 from breastlabel.web.pacs.client import PacsClient, Place
@@ -100,6 +105,24 @@ class PacsArchive(Archive):
             PacsError: the PACS does not take it.
         """
         self._client.store(self.file(sop_instance_uid))
+
+    def set_aside(self, sop_instance_uid: str) -> None:
+        """Let an instance that came from the PACS leave the folder; its labels and its file are kept.
+
+        Its image is one whose file is gone, until the instance is kept again.
+        """
+        instance = self.catalog.dicom.instance(sop_instance_uid)
+        if instance is None or instance.file is None or instance.origin not in ("pacs", "stow"):
+            return
+        removed = site_folder(self._studies) / "removed"
+        removed.mkdir(parents=True, exist_ok=True)
+        file = self._studies / instance.file
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(file, removed / f"{time.time_ns()}-{file.name}")
+        if instance.image_id is None:
+            self.catalog.dicom.remove([sop_instance_uid])
+        else:
+            take_in(self.catalog, [instance.file])
 
     def keep(self, file: Path, *, origin: Origin) -> StoredInstance:
         """Keep an instance in the folder alone, without a word to anybody; the file is left as it is."""

@@ -12,7 +12,13 @@ from dicomweb_client import DICOMwebClient
 
 from breastlabel.errors import BreastLabelError
 from breastlabel.imaging.dicom_values import is_uid
-from breastlabel.web.pacs.errors import PacsAwayError, PacsError, PacsObjectError, PacsRefusalError
+from breastlabel.web.pacs.errors import (
+    PacsAwayError,
+    PacsError,
+    PacsMissingError,
+    PacsObjectError,
+    PacsRefusalError,
+)
 from breastlabel.web.pacs.settings import PacsSettings
 from breastlabel.web.pacs.transport import pacs_session
 
@@ -108,6 +114,17 @@ class PacsClient:
             raise PacsObjectError("UIDs of a study, a series and an instance are required; got others")
         return _asked(lambda: self._web.file_of(place))
 
+    def has(self, place: Place) -> bool:
+        """Whether the PACS has an object: False only where it says that at its address there is none."""
+        try:
+            _asked(lambda: self._web.ask_for(place))
+        except PacsMissingError:
+            return False
+        except PacsObjectError:
+            # Any other fault says nothing of whether it is there.
+            pass
+        return True
+
     def store(self, file: Path) -> None:
         """Have the PACS keep a DICOM file.
 
@@ -144,11 +161,13 @@ class PacsClient:
 class _Web(DICOMwebClient):
     """Gives objects as they came: read and written again, a damaged one would be another."""
 
+    def ask_for(self, place: Place) -> None:
+        """Raises what the PACS answers where it does not describe an object; what it says is not read."""
+        self._http_get(f"{self._address(place)}/metadata", headers={"Accept": "application/dicom+json"})
+
     def file_of(self, place: Place) -> bytes:
-        root = f"{self.base_url}/{self.wado_url_prefix}" if self.wado_url_prefix else self.base_url
-        url = f"{root}/studies/{place.study}/series/{place.series}/instances/{place.instance}"
         accept = 'multipart/related; type="application/dicom"; transfer-syntax=*'
-        response = self._http_get(url, headers={"Accept": accept})
+        response = self._http_get(self._address(place), headers={"Accept": accept})
         # PS3.18 wants a multipart message; some servers send the file alone.
         if response.headers.get("Content-Type", "").lower().startswith("application/dicom"):
             return bytes(response.content)
@@ -156,6 +175,10 @@ class _Web(DICOMwebClient):
         if len(parts) != 1:
             raise PacsObjectError(f"one object is required; the PACS sent {len(parts)}; look at its log")
         return parts[0]
+
+    def _address(self, place: Place) -> str:
+        root = f"{self.base_url}/{self.wado_url_prefix}" if self.wado_url_prefix else self.base_url
+        return f"{root}/studies/{place.study}/series/{place.series}/instances/{place.instance}"
 
 
 def _keep(found: dict[str, Found], page: object, uid: str) -> None:
@@ -239,9 +262,8 @@ def _of_status(status: int) -> PacsError:
         )
     if status in (408, 429, 502, 503, 504):
         return PacsAwayError(f"a PACS that answers is required; it is busy or down ({status}); wait")
-    return PacsObjectError(
-        f"an object or a search that the PACS answers is required; it said {status}; look at its log"
-    )
+    kind = PacsMissingError if status in (404, 410) else PacsObjectError
+    return kind(f"an object or a search that the PACS answers is required; it said {status}; look at its log")
 
 
 def _tls_reason(error: Exception) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from breastlabel.label.errors import BusyError, UpstreamError
 
-__all__ = ["PacsAwayError", "PacsError", "PacsObjectError", "PacsRefusalError"]
+__all__ = ["PacsAwayError", "PacsError", "PacsMissingError", "PacsObjectError", "PacsRefusalError"]
 
 
 class PacsError(UpstreamError):
@@ -21,3 +21,7 @@ class PacsRefusalError(PacsError):
 
 class PacsObjectError(PacsError):
     """The PACS is there, but does not give, or does not take, this one object."""
+
+
+class PacsMissingError(PacsObjectError):
+    """The PACS says that there is nothing at the address that was asked for."""

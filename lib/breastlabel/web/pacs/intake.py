@@ -49,12 +49,14 @@ class Taken:
         images: became files of the folder.
         results: segmentations and reports of other programs.
         left: are nothing that is wanted, or cannot be read.
+        gone: left the folder because the PACS has them no more.
         bytes: fetched or received.
     """
 
     images: int = 0
     results: int = 0
     left: int = 0
+    gone: int = 0
     bytes: int = 0
 
 
@@ -76,7 +78,7 @@ class Intake:
     def is_known(self, place: Place) -> bool:
         """Whether an object need not be fetched; one of ours is noted by that."""
         state = self._known.state(place.instance)
-        if state not in (None, State.FAILED):
+        if state not in (None, State.FAILED, State.GONE):
             return True
         if is_our_uid(place.instance):
             self._known.note(place, State.OURS)
@@ -130,6 +132,14 @@ class Intake:
             self._known.note(place, State.RESULT)
             self.taken.results += 1
             return State.RESULT
+
+    def remove(self, place: Place) -> None:
+        """Take out of the folder what the PACS has no more, and note that."""
+        with self.claim(place.instance) as claimed:
+            if claimed:
+                self._archive.set_aside(place.instance)
+                self._known.note_gone(place)
+                self.taken.gone += 1
 
     def deliver(self, place: Place) -> None:
         """Offer the PACS what it has not taken yet.

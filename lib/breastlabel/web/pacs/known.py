@@ -22,11 +22,13 @@ CREATE TABLE IF NOT EXISTS studies (
 );
 CREATE INDEX IF NOT EXISTS studies_looked_at ON studies (looked_at);
 CREATE TABLE IF NOT EXISTS series (uid TEXT PRIMARY KEY, study TEXT NOT NULL, instances INTEGER);
+CREATE INDEX IF NOT EXISTS series_study ON series (study);
 CREATE TABLE IF NOT EXISTS objects (
     uid TEXT PRIMARY KEY, series TEXT NOT NULL, study TEXT NOT NULL, state TEXT NOT NULL, reason TEXT,
     tries INTEGER NOT NULL, again_at REAL
 );
 CREATE INDEX IF NOT EXISTS objects_series ON objects (series);
+CREATE INDEX IF NOT EXISTS objects_study ON objects (study);
 CREATE INDEX IF NOT EXISTS objects_again_at ON objects (again_at) WHERE again_at IS NOT NULL;
 """
 #: Seconds until an object that the PACS did not give is asked for again, by how often it was.
@@ -48,6 +50,8 @@ class State(StrEnum):
     """The PACS did not give it; it is asked for again, ever more seldom."""
     OWED = "owed"
     """Written by this software, and not taken by the PACS yet; it is offered again."""
+    GONE = "gone"
+    """Was an image or a result until the PACS had it no more; it is fetched anew if it comes back."""
 
 
 class StudySize(NamedTuple):
@@ -120,6 +124,16 @@ class Known:
             )
         self._studies[study] = size
 
+    def studies(self) -> set[str]:
+        """Those that were looked through."""
+        return set(self._studies)
+
+    def forget_study(self, study: str) -> None:
+        """Look a study through as a new one, should it be listed."""
+        with self._write() as connection:
+            _forget(connection, study)
+        self._studies.pop(study, None)
+
     def longest_unseen(self, *, before: float, most: int) -> list[str]:
         """Studies that were last looked at before a moment, the longest ago first."""
         query = "SELECT uid FROM studies WHERE looked_at < ? ORDER BY looked_at LIMIT ?"
@@ -146,9 +160,19 @@ class Known:
     def unknown(self, series: str, instances: Iterable[str]) -> list[str]:
         """Those of a series' instances of which nothing is noted, in their order."""
         with self._lock:
-            rows = self._connection.execute("SELECT uid FROM objects WHERE series = ?", (series,))
+            query = "SELECT uid FROM objects WHERE series = ? AND state != ?"
+            rows = self._connection.execute(query, (series, State.GONE.value))
             known = {uid for (uid,) in rows}
         return [uid for uid in instances if uid not in known]
+
+    def held(self, study: str) -> list[Place]:
+        """Images and results of a study, but for those about which the PACS is to be asked again."""
+        query = (
+            "SELECT study, series, uid FROM objects WHERE study = ? AND state IN (?, ?) AND again_at IS NULL"
+        )
+        with self._lock:
+            rows = self._connection.execute(query, (study, State.IMAGE.value, State.RESULT.value))
+            return [Place(*row) for row in rows]
 
     def state(self, instance: str) -> State | None:
         """What became of an object; None where nothing is noted."""
@@ -157,10 +181,10 @@ class Known:
         return None if row is None else State(row[0])
 
     def place(self, instance: str) -> Place | None:
-        """Where an object is in the PACS; None where nothing is noted."""
-        query = "SELECT study, series, uid FROM objects WHERE uid = ?"
+        """Where an object is in the PACS; None where nothing is noted, or it is gone."""
+        query = "SELECT study, series, uid FROM objects WHERE uid = ? AND state != ?"
         with self._lock:
-            row = self._connection.execute(query, (instance,)).fetchone()
+            row = self._connection.execute(query, (instance, State.GONE.value)).fetchone()
         return None if row is None else Place(*row)
 
     def note(self, place: Place, state: State, *, reason: str | None = None) -> None:
@@ -175,8 +199,18 @@ class Known:
                 (place.instance, place.series, place.study, state.value, reason),
             )
 
+    def note_gone(self, place: Place) -> None:
+        """The PACS has an object no more; should its study be listed, that is looked through as a new one."""
+        with self._write() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, NULL, 0, NULL)",
+                (place.instance, place.series, place.study, State.GONE.value),
+            )
+            _forget(connection, place.study)
+        self._studies.pop(place.study, None)
+
     def note_failure(self, place: Place, reason: str, *, at: float, state: State = State.FAILED) -> None:
-        """The PACS did not give, or take, an object; it is due again after a pause that grows."""
+        """The PACS did not give or take an object, or has it no more; it is due after a growing pause."""
         with self._write() as connection:
             query = "SELECT tries FROM objects WHERE uid = ?"
             row = connection.execute(query, (place.instance,)).fetchone()
@@ -188,7 +222,7 @@ class Known:
             )
 
     def due(self, at: float, *, most: int) -> list[Place]:
-        """Objects to ask for, or to offer, again."""
+        """Objects to ask for, or to offer, again; an image or a result among them may be gone."""
         query = "SELECT study, series, uid FROM objects WHERE again_at <= ? ORDER BY again_at LIMIT ?"
         with self._lock:
             return [Place(*row) for row in self._connection.execute(query, (at, most))]
@@ -219,3 +253,8 @@ class Known:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise OSError(f"the notes on the PACS cannot be written ({type(error).__name__})") from error
+
+
+def _forget(connection: sqlite3.Connection, study: str) -> None:
+    connection.execute("DELETE FROM studies WHERE uid = ?", (study,))
+    connection.execute("DELETE FROM series WHERE study = ?", (study,))

@@ -20,6 +20,7 @@ def mirror_metrics(progress: MirrorProgress) -> Iterator[Metric]:
     objects.add_metric(["image"], progress.taken.images)
     objects.add_metric(["result"], progress.taken.results)
     objects.add_metric(["left"], progress.taken.left)
+    objects.add_metric(["gone"], progress.taken.gone)
     yield objects
     yield CounterMetricFamily("breastlabel_pacs_bytes", "Bytes fetched", value=progress.taken.bytes)
     polls = CounterMetricFamily("breastlabel_pacs_polls", "Looks at the PACS", labels=["outcome"])

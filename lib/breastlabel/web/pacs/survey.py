@@ -8,7 +8,8 @@ from collections.abc import Callable
 from datetime import date, timedelta
 
 from breastlabel.web.pacs.client import Found, PacsClient, Place
-from breastlabel.web.pacs.errors import PacsObjectError
+from breastlabel.web.pacs.departures import Departures
+from breastlabel.web.pacs.errors import PacsMissingError, PacsObjectError
 from breastlabel.web.pacs.intake import RESULT_MODALITIES, SEVERAL_FRAMES, Intake
 from breastlabel.web.pacs.known import Known, State, StudySize
 from breastlabel.web.pacs.settings import PacsSettings
@@ -21,7 +22,9 @@ _RECENT_DAYS = 7
 #: one that went leaves the numbers as they were.
 _AGAIN, _AGAIN_AFTER = 4, 600.0
 #: Objects that the PACS did not give are asked for again, so many at a time.
-_DUE = 20
+_DUE = 100
+#: Of the studies that a listing of all has no more, so many are looked at in each look.
+_UNLISTED = 20
 
 
 class Stopped(Exception):  # noqa: N818
@@ -43,9 +46,11 @@ class Survey:
     ) -> None:
         self._settings, self._client, self._known, self._intake = settings, client, known, intake
         self._stopping, self._progress = stopping, progress
+        self._departures = Departures(client, known, intake)
+        self._asked_for: set[str] = set()
 
     def look(self, *, everything: bool) -> float:
-        """Take in what is new.
+        """Take in what is new, and let go of what is gone.
 
         Args:
             everything: look at all studies that are wanted, not at the recent ones alone.
@@ -64,15 +69,18 @@ class Survey:
         changed = [found for found in studies if not self._known.is_unchanged(found.uid, _size(found))]
         self._progress(len(studies), len(changed))
         for number, found in enumerate(changed):
-            self._look_at_study(found.uid)
-            self._known.note_study(found.uid, _size(found), at=time.time())
+            self._look_at_study(found.uid, _size(found))
             self._progress(len(studies), len(changed) - number - 1)
+        if everything:
+            self._look_at_unlisted({found.uid for found in studies})
         for uid in self._known.longest_unseen(before=time.time() - _AGAIN_AFTER, most=_AGAIN):
-            self._look_at_study(uid, again=True)
-            self._known.note_study(uid, self._known.study_size(uid), at=time.time())
+            self._look_at_study(uid, self._known.study_size(uid), again=True)
         for place in self._known.due(time.time(), most=_DUE):
-            if self._known.state(place.instance) is State.OWED:
+            state = self._known.state(place.instance)
+            if state is State.OWED:
                 self._intake.deliver(place)
+            elif state in (State.IMAGE, State.RESULT):
+                self._departures.settle(place)
             else:
                 self._fetch(place)
         return took
@@ -91,25 +99,60 @@ class Survey:
                 found[study.uid] = study
         return list(found.values())
 
-    def _look_at_study(self, study: str, *, again: bool = False) -> None:
-        series = self._client.series(study)
+    def _look_at_unlisted(self, listed: set[str]) -> None:
+        """Look once at each study that is not listed: deleted, or only too old or not wanted now."""
+        unlisted = self._known.studies() - listed
+        self._asked_for &= unlisted
+        for uid in sorted(unlisted - self._asked_for)[:_UNLISTED]:
+            try:
+                series = self._client.series(uid)
+            except PacsMissingError:
+                series = []
+            if series:
+                self._asked_for.add(uid)
+            self._look_through(uid, self._known.study_size(uid), series, again=True)
+
+    def _look_at_study(self, study: str, size: StudySize, *, again: bool = False) -> None:
+        try:
+            series = self._client.series(study)
+        except PacsMissingError:
+            # A list that is refused misses nothing. Whether the study is listed tells the next look at all.
+            self._known.note_study(study, self._known.study_size(study), at=time.time())
+        else:
+            self._look_through(study, size, series, again=again)
+
+    def _look_through(self, study: str, size: StudySize, series: list[Found], *, again: bool) -> None:
+        held = self._known.held(study)
         images = [s for s in series if s.modality in self._settings.modalities]
         # After the images that they are about.
         results = [s for s in series if s.modality in RESULT_MODALITIES and s not in images]
         for found in images + results:
             is_same = found.instances is not None and self._known.series_size(found.uid) == found.instances
             if again or not is_same:
-                self._look_at_series(study, found, are_images=found.modality in self._settings.modalities)
-                self._known.note_series(study, found.uid, found.instances)
+                self._look_at_series(study, found, held)
+        there = {found.uid for found in series}
+        self._departures.missed(place for place in held if place.series not in there)
+        if series or held:
+            self._known.note_study(study, size, at=time.time())
+        else:
+            self._known.forget_study(study)
 
-    def _look_at_series(self, study: str, series: Found, *, are_images: bool) -> None:
-        instances = {found.uid: found for found in self._client.instances(study, series.uid)}
+    def _look_at_series(self, study: str, series: Found, held: list[Place]) -> None:
+        try:
+            instances = {found.uid: found for found in self._client.instances(study, series.uid)}
+        except PacsMissingError:
+            return
+        self._departures.missed(
+            place for place in held if place.series == series.uid and place.instance not in instances
+        )
+        are_images = series.modality in self._settings.modalities
         for uid in self._known.unknown(series.uid, instances):
             place = Place(study, series.uid, uid)
             if are_images and instances[uid].frames > 1:
                 self._intake.leave(place, SEVERAL_FRAMES)
             else:
                 self._fetch(place)
+        self._known.note_series(study, series.uid, series.instances)
 
     def _fetch(self, place: Place) -> None:
         if self._stopping.is_set():
