@@ -26,11 +26,12 @@ from breastlabel.findings.segment_names import Meaning, display_names, meaning_o
 from breastlabel.imaging.dicom_values import text
 from breastlabel.label.caller import caller
 from breastlabel.label.errors import BadRequestError, ConflictError
+from breastlabel.web.dicomweb.received import NOT_UNDERSTOOD, RefusedError
 from breastlabel.web.seg_file import parse_segmentation, part10
 from breastlabel.web.seg_notes import creator, seg_notes
 from breastlabel.web.seg_readings import headers_of, readings_of, unknown_segments
 from breastlabel.web.seg_result import IntakeResult, result_of
-from breastlabel.web.seg_sources import Source, find_sources
+from breastlabel.web.seg_sources import Source, UnknownSourceError, find_sources
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -49,15 +50,22 @@ class SegIntake:
         self._app = app
         self._questions = app.catalog.questions
 
+    def on_received(self, dataset: Dataset) -> None:
+        """What the archive of a folder calls with each dataset before it keeps it.
+
+        Raises:
+            RefusedError: it is a segmentation that is wrong in itself, or for its image.
+        """
+        if is_segmentation(dataset) and (result := self._take_stored(dataset)).at_fault:
+            raise RefusedError(NOT_UNDERSTOOD, str(result.reason), dataset)
+
     def on_stored(self, dataset: Dataset) -> None:
         """What the archive calls with each dataset that was stored: a segmentation, or an image of one.
 
         A segmentation that came before its image was refused; it is looked at again when the image is there.
         """
         if is_segmentation(dataset):
-            who = caller()
-            # Outside a request, as from a PACS, there is no client to whom a lease could belong.
-            self.take(dataset, client_id=who.client_id() if who.host or who.user else None)
+            self._take_stored(dataset)
             return
         study = text(dataset, "StudyInstanceUID")
         for instance in self._app.catalog.dicom.find(study=study, modality="SEG") if study else ():
@@ -90,6 +98,7 @@ class SegIntake:
             OSError: the disk is full; nothing was recorded.
         """
         told = read_meanings(segments or {})
+        at_fault = True
         try:
             if is_ours(dataset):
                 return IntakeResult("known", reason="it is one of ours")
@@ -99,6 +108,8 @@ class SegIntake:
                 return result_of(kept, known=True)
             sources = find_sources(self._app, dataset, header)
             content = read_segmentation(dataset, headers_of(sources), header=header)
+            # It is sound and lies on its images, whatever it shows.
+            at_fault = False
             if kept is not None:
                 who_sent = {"author": author, "client_id": client_id}
                 return self._answer(kept, dataset, content, sources, told, who=who_sent, remember=False)
@@ -126,7 +137,8 @@ class SegIntake:
         except InvalidLabelError as error:
             # Its text holds numbers and nothing else of the object.
             logger.warning("a segmentation was refused: %s", error)
-            return IntakeResult("refused", reason=str(error))
+            at_fault &= not isinstance(error, UnknownSourceError)
+            return IntakeResult("refused", reason=str(error), at_fault=at_fault)
         except (InvalidImageError, NotFoundError):
             # These may name a file.
             reason = (
@@ -174,6 +186,11 @@ class SegIntake:
         content = read_segmentation(dataset, headers_of(sources), header=header)
         who = {"author": author, "client_id": client_id}
         return self._answer(kept, dataset, content, sources, told, who=who, remember=remember)
+
+    def _take_stored(self, dataset: Dataset) -> IntakeResult:
+        who = caller()
+        # Outside a request, as from a PACS, there is no client to whom a lease could belong.
+        return self.take(dataset, client_id=who.client_id() if who.host or who.user else None)
 
     def _answer(
         self,

@@ -21,12 +21,15 @@ class IntakeResult:
         labels: ``{"image_id", "version"}`` each.
         reason: why it was refused, or what is asked; None otherwise.
         question_id: of the question; None where there is none.
+        at_fault: it was refused for what it is, and not because an image is not there or it shows no lesion:
+            an archive of these images should not keep it.
     """
 
     status: str
     labels: tuple[Mapping[str, Any], ...] = ()
     reason: str | None = None
     question_id: int | None = None
+    at_fault: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""

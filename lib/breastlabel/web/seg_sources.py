@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from breastlabel.errors import BreastLabelError, InvalidImageError
+from breastlabel.errors import BreastLabelError, InvalidImageError, InvalidLabelError
 from breastlabel.findings.dicom_seg_header import SegmentationHeader
 from breastlabel.findings.dicom_seg_parts import refused
 from breastlabel.imaging.dicom_values import text
@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
     from breastlabel.label.app import BreastLabelApp
 
-__all__ = ["MAX_IMAGES", "Source", "find_sources"]
+__all__ = ["MAX_IMAGES", "Source", "UnknownSourceError", "find_sources"]
 
 #: Of one segmentation: an exam has four views, and few have more than a dozen.
 MAX_IMAGES = 64
+
+
+class UnknownSourceError(InvalidLabelError):
+    """A segmentation refers to an image that the catalog does not have, though it may come."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,9 @@ def find_sources(app: BreastLabelApp, dataset: Dataset, header: SegmentationHead
     """SOP Instance UID -> image, for each image that a segmentation refers to.
 
     Raises:
-        InvalidLabelError: it refers to none, or too many; one is not of the catalog; or it is of another
-            study or patient than one of them.
+        InvalidLabelError: it refers to none, or too many; or it is of another study or patient than one of
+            them.
+        UnknownSourceError: one is not of the catalog.
         NotFoundError, InvalidImageError: the file of one of them is gone, or cannot be read.
     """
     if not 1 <= len(header.sources) <= MAX_IMAGES:
@@ -53,10 +58,9 @@ def find_sources(app: BreastLabelApp, dataset: Dataset, header: SegmentationHead
     for uid in header.sources:
         instance = app.catalog.dicom.instance(uid)
         if instance is None or instance.image_id is None:
-            raise refused(
-                "images of this catalog",
-                "the segmentation refers to another",
-                "send the image first, then the SEG",
+            raise UnknownSourceError(
+                "images of this catalog are required; the segmentation refers to another; "
+                "send the image first, then the SEG"
             )
         if instance.study_instance_uid != header.study_instance_uid:
             raise refused("a segmentation of its image's study", "it is of another study")

@@ -16,6 +16,7 @@ from tests.imaging.mammograms import LOSSLESS, STUDY_UID, film, mammogram, write
 
 from breastlabel.imaging.dicom_writing import dicom_bytes
 from breastlabel.web.dicomweb import storing
+from breastlabel.web.dicomweb.received import NOT_UNDERSTOOD, RefusedError
 
 from .conftest import Site, parts, path_of
 
@@ -267,6 +268,21 @@ def test_a_hook_that_fails_costs_nobody_and_says_nothing_of_the_patient(
     assert seen == ["MG"]
     assert "ValueError" in caplog.text
     assert "SECRET" not in caplog.text
+
+
+def test_one_who_looks_at_what_comes_may_refuse_it_and_then_nothing_of_it_stays(site: Site) -> None:
+    def refuses(dataset: Dataset) -> None:
+        if dataset.SOPInstanceUID == "1.2.4":
+            raise RefusedError(NOT_UNDERSTOOD, "another is required", dataset)
+        raise ValueError(str(dataset.PatientID))
+
+    site.archive.on_received.append(refuses)
+    answer = site.stow([sent("1.2.3"), sent("1.2.4")])
+    assert answer.status_code == 202
+    assert failures(answer) == [(NOT_UNDERSTOOD, "another is required")]
+    assert answer.json()[FAILED]["Value"][0]["00081155"]["Value"] == ["1.2.4"]
+    assert [i.sop_instance_uid for i in site.catalog.dicom.find()] == ["1.2.3"]
+    assert len(content(site.folder)) == 1
 
 
 def test_four_writers_at_once_lose_nothing(site: Site) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tests.findings.seg_writer import as_ohif, image, painted, seg, segment
 
+from breastlabel.web.seg_file import part10
 from breastlabel.web.seg_intake import SegIntake
 
 SHAPE = (12, 16)
@@ -282,6 +283,46 @@ def test_what_is_refused_changes_nothing_and_is_logged_without_identifiers(app, 
     assert app.catalog.questions.count() == 0
     assert app.catalog.counts().waiting == 4
     assert not (app.catalog.studies / ".breastlabel" / "segmentations").exists()
+
+
+def stow(client, *datasets):
+    """Store them as a viewer does; the answer and, of each that failed, its UID and the reason in words."""
+    head = b"--x\r\nContent-Type: application/dicom\r\n\r\n"
+    body = b"".join(head + part10(dataset) + b"\r\n" for dataset in datasets) + b"--x--\r\n"
+    kind = 'multipart/related; type="application/dicom"; boundary=x'
+    answer = client.post("/dicom-web/studies", content=body, headers={"content-type": kind})
+    failed = answer.json().get("00081198", {}).get("Value", [])
+    return answer, {i["00081155"]["Value"][0]: i["00000902"]["Value"][0] for i in failed}
+
+
+def test_what_is_refused_leaves_nothing_in_the_archive(app, client, source):
+    """But for one whose image is not there: that may come later, and the segmentation waits for it."""
+    bad = bad_ones(source)
+    waiting = [bad.pop(name) for name in list(bad) if "unknown" in name]
+    assert (len(bad), len(waiting)) == (7, 2)
+    for name, stored in bad.items():
+        answer, failed = stow(client, stored)
+        assert (answer.status_code, list(failed)) == (409, [stored.SOPInstanceUID]), name
+        assert "00081199" not in answer.json(), name
+        for secret in (*SECRETS, "SOMEONE", str(stored.SOPInstanceUID)):
+            assert secret not in failed[stored.SOPInstanceUID], name
+    kept = app.catalog.studies / ".breastlabel" / "dicom"
+    assert app.catalog.dicom.find(modality="SEG") == []
+    assert [path for path in kept.rglob("*") if path.is_file()] == []
+    good = seg("BINARY", painted(blob(), source("right"), "BINARY"))
+    answer, failed = stow(client, bad["another size"], good, *waiting)
+    assert (answer.status_code, list(failed)) == (202, [bad["another size"].SOPInstanceUID])
+    assert len(answer.json()["00081199"]["Value"]) == 1 + len(waiting)
+    assert versions(app) == NOTHING | {"right": 1}
+    assert len(app.catalog.dicom.find(modality="SEG")) == 1 + len(waiting)
+
+
+def test_what_is_asked_about_stays_in_the_archive(app, client, source):
+    unnamed = as_ohif(source("scan"), blob(1), ["Segment 1"])
+    answer, _ = stow(client, unnamed)
+    assert answer.status_code == 200
+    assert app.catalog.questions.count() == 1
+    assert [i.sop_instance_uid for i in app.catalog.dicom.find(modality="SEG")] == [unnamed.SOPInstanceUID]
 
 
 @pytest.mark.parametrize(

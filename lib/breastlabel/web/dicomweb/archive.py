@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from breastlabel.imaging.dicom_header import read_dataset
 from breastlabel.imaging.dicom_writing import dicom_bytes
 from breastlabel.training.registry import site_folder
 from breastlabel.web.dicomweb.converted import CACHE_BYTES, ConvertedFiles
+from breastlabel.web.dicomweb.received import RefusedError
 from breastlabel.web.dicomweb.storing import StoredInstance, Storing
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Archive:
 
     Attributes:
         catalog: whose folder it is.
+        on_received: called with each new dataset that is sent to a folder, before it is kept. A hook that
+            raises `RefusedError` refuses it, and nothing of it stays; what else it raises goes to the log.
         on_stored: called with each dataset that was stored, in turn, before the store is acknowledged. One
             that was known already comes again, for the program may have been killed the first time. What a
             hook raises goes to the log and nowhere else.
@@ -46,6 +49,7 @@ class Archive:
         if catalog.studies is None:
             raise StudiesError("a studies folder is required for an archive; got none; give `studies`")
         self.catalog = catalog
+        self.on_received: list[Callable[[Dataset], None]] = []
         self.on_stored: list[Callable[[Dataset], None]] = []
         self._studies: Path = catalog.studies
         self._converted = ConvertedFiles(catalog, site_folder(self._studies) / _CACHE, limit=cache_bytes)
@@ -109,19 +113,15 @@ class Archive:
             file: in `incoming`, so that it need not be copied.
             study: the UID of the study to which it must belong; None for any.
         """
-        stored = self._storing.store(file, origin=origin, study=study, known_file=self.file_of)
+        stored = self._storing.store(
+            file,
+            origin=origin,
+            study=study,
+            known_file=self.file_of,
+            check=lambda header: _call(self.on_received if origin != "ours" else (), header),
+        )
         if self.on_stored:
-            dataset = self.dataset(stored.instance.sop_instance_uid)
-            for hook in list(self.on_stored):
-                try:
-                    hook(dataset)
-                except Exception as error:
-                    # Not the message: it may carry an identifier.
-                    logger.error(
-                        "What follows from a stored %s failed: %s",
-                        stored.instance.modality,
-                        type(error).__name__,
-                    )
+            _call(self.on_stored, self.dataset(stored.instance.sop_instance_uid))
         return stored
 
     def incoming(self) -> Path:
@@ -153,3 +153,15 @@ class Archive:
         exam = exam_key(self.catalog.image(image_id))
         name = f"image/{image_id}" if exam is None else f"exam/{exam}"
         return instance.study_instance_uid == derived_uid(salt, "study", name)
+
+
+def _call(hooks: Iterable[Callable[[Dataset], None]], dataset: Dataset) -> None:
+    """Raises RefusedError as a hook does, and nothing else."""
+    for hook in list(hooks):
+        try:
+            hook(dataset)
+        except RefusedError:
+            raise
+        except Exception as error:
+            # Not the message: it may carry an identifier.
+            logger.error("What follows from an instance that came failed: %s", type(error).__name__)

@@ -86,11 +86,13 @@ class Storing:
         origin: Origin,
         study: str | None,
         known_file: Callable[[DicomInstance], Path],
+        check: Callable[[Dataset], None] = lambda header: None,
     ) -> StoredInstance:
         """Keep a file; see `Archive.store_file`.
 
         Args:
             known_file: the DICOM file of an instance that the archive has.
+            check: called with what is new, before anything of it is kept; what it raises ends the storing.
         """
         header = checked_header(file, study=study)
         known = self._catalog.dicom.instance(str(header.SOPInstanceUID))
@@ -103,6 +105,7 @@ class Storing:
                         "an instance with a UID of its own is required; another has this one already",
                     )
                 return StoredInstance(known, is_new=False)
+        check(header)
         is_image = _is_image(header)
         name = f"{self._opaque_name(str(header.SOPInstanceUID))}.dcm"
         relative = Path(name) if is_image else _OTHERS / name[:2] / name

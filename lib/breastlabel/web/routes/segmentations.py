@@ -35,6 +35,7 @@ def router(app: BreastLabelApp) -> APIRouter:
     routes = APIRouter(prefix="/api", tags=["Reading room"])
     intake = SegIntake(app)
     if not any(isinstance(getattr(hook, "__self__", None), SegIntake) for hook in app.archive.on_stored):
+        app.archive.on_received.append(intake.on_received)
         app.archive.on_stored.append(intake.on_stored)
 
     @routes.post(
