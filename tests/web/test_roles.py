@@ -18,6 +18,7 @@ from breastlabel.label.login.users import UserFile
 from breastlabel.label.routes import all_routers
 from breastlabel.web import web_routers
 from breastlabel.web.monitoring import Monitoring
+from breastlabel.web.own_objects import OwnObjects
 from breastlabel.web.pacs import proxy
 from breastlabel.web.routes import health
 
@@ -70,7 +71,8 @@ def roles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[st
 def _roles(app: BreastLabelApp) -> dict[str, set[str]]:
     pacs: Any = SimpleNamespace(settings=None, name="here", on_close=[])
     # Instead of the folder's own DICOMweb, where the studies are a PACS's.
-    routers = [*all_routers(app), *web_routers(app), health.router(app, Monitoring(app)), proxy.router(pacs)]
+    reached = proxy.router(pacs, OwnObjects(app))
+    routers = [*all_routers(app), *web_routers(app), health.router(app, Monitoring(app)), reached]
     found: dict[str, set[str]] = {}
     for router in routers:
         for route in router.routes:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, exists, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, exists, func, or_, select
 
 from breastlabel.catalog.database import Database
 from breastlabel.catalog.dicom_index import INDEXED, instance_columns, instance_from_row
@@ -53,13 +53,23 @@ class FoundSeries:
     instances: int
 
 
-def search_studies(database: Database, wanted: Wanted, *, limit: int, offset: int = 0) -> list[FoundStudy]:
+def search_studies(
+    database: Database,
+    wanted: Wanted,
+    *,
+    limit: int,
+    offset: int = 0,
+    ours: Collection[str] | None = None,
+) -> list[FoundStudy]:
     """Studies, newest first; those without a date last.
+
+    Args:
+        ours: series of the objects that this program wrote (origin "ours") which are looked at; None: all.
 
     Raises:
         QueryError: a value is none that its attribute can have.
     """
-    of_study, others = _conditions(wanted)
+    of_study, others = _conditions(wanted, ours)
     there = (
         exists().select_from(INDEXED).where(instances.c.study_instance_uid == studies.c.study_instance_uid)
     )
@@ -72,7 +82,7 @@ def search_studies(database: Database, wanted: Wanted, *, limit: int, offset: in
     )
     with database.read() as connection:
         rows = connection.execute(query).all()
-        content = _content(connection, [row.study_instance_uid for row in rows])
+        content = _content(connection, [row.study_instance_uid for row in rows], ours)
     return [
         FoundStudy(
             study_instance_uid=uid,
@@ -87,9 +97,16 @@ def search_studies(database: Database, wanted: Wanted, *, limit: int, offset: in
     ]
 
 
-def search_series(database: Database, wanted: Wanted, *, limit: int, offset: int = 0) -> list[FoundSeries]:
+def search_series(
+    database: Database,
+    wanted: Wanted,
+    *,
+    limit: int,
+    offset: int = 0,
+    ours: Collection[str] | None = None,
+) -> list[FoundSeries]:
     """Series, in the order of their studies' and their own UIDs; otherwise as `search_studies`."""
-    of_study, others = _conditions(wanted)
+    of_study, others = _conditions(wanted, ours)
     first = func.min(instances.c.sop_instance_uid)
     place = (instances.c.study_instance_uid, instances.c.series_instance_uid)
     query = (
@@ -112,10 +129,15 @@ def search_series(database: Database, wanted: Wanted, *, limit: int, offset: int
 
 
 def search_instances(
-    database: Database, wanted: Wanted, *, limit: int, offset: int = 0
+    database: Database,
+    wanted: Wanted,
+    *,
+    limit: int,
+    offset: int = 0,
+    ours: Collection[str] | None = None,
 ) -> list[DicomInstance]:
     """Instances, in the order of their studies', series' and own UIDs; otherwise as `search_studies`."""
-    of_study, others = _conditions(wanted)
+    of_study, others = _conditions(wanted, ours)
     query = instance_columns()
     if of_study:
         query = query.join(studies, studies.c.study_instance_uid == instances.c.study_instance_uid)
@@ -134,10 +156,12 @@ def search_instances(
 _CHUNK = 200
 
 
-def _conditions(wanted: Wanted) -> tuple[list[ColumnElement[bool]], list[ColumnElement[bool]]]:
+def _conditions(
+    wanted: Wanted, ours: Collection[str] | None
+) -> tuple[list[ColumnElement[bool]], list[ColumnElement[bool]]]:
     """Those of the study, and those of series and instances."""
     of_study: list[ColumnElement[bool]] = []
-    others: list[ColumnElement[bool]] = []
+    others = _but_ours(ours)
     for keyword, values in wanted.items():
         asked = condition(keyword, values)
         if asked is not None:
@@ -145,7 +169,15 @@ def _conditions(wanted: Wanted) -> tuple[list[ColumnElement[bool]], list[ColumnE
     return of_study, others
 
 
-def _content(connection: Connection, uids: Sequence[str]) -> Mapping[str, Mapping[str, tuple[int, int]]]:
+def _but_ours(shown: Collection[str] | None) -> list[ColumnElement[bool]]:
+    if shown is None:
+        return []
+    return [or_(instances.c.origin != "ours", instances.c.series_instance_uid.in_(shown))]
+
+
+def _content(
+    connection: Connection, uids: Sequence[str], ours: Collection[str] | None
+) -> Mapping[str, Mapping[str, tuple[int, int]]]:
     """Study -> modality -> (series, instances)."""
     found: dict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
     for start in range(0, len(uids), _CHUNK):
@@ -153,7 +185,9 @@ def _content(connection: Connection, uids: Sequence[str]) -> Mapping[str, Mappin
         query = (
             select(*place, func.count(instances.c.series_instance_uid.distinct()), func.count())
             .select_from(INDEXED)
-            .where(is_there(), instances.c.study_instance_uid.in_(uids[start : start + _CHUNK]))
+            .where(
+                is_there(), instances.c.study_instance_uid.in_(uids[start : start + _CHUNK]), *_but_ours(ours)
+            )
             .group_by(*place)
         )
         for study, modality, series, number in connection.execute(query):

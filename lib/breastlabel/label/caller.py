@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request, Security
+from fastapi import Query, Request, Security
 from monailabel.config import settings
 from monailabel.endpoints.user.auth import User, get_current_user
 
 from breastlabel.label.options import Options, short_name
 
-__all__ = ["Caller", "caller", "identify"]
+__all__ = ["CLIENT_COOKIE", "Caller", "ClientId", "caller", "identify"]
+
+#: By which a browser says its client id where a page cannot: OHIF asks the archive by itself.
+CLIENT_COOKIE = "breastlabel_client"
+#: A route's query parameter ``client_id``.
+ClientId = Annotated[str | None, Query(max_length=128)]
 
 #: What every 3D Slicer calls itself until somebody changes it in its settings.
 _SLICERS_DEFAULT = "user-xyz"
@@ -27,11 +32,13 @@ class Caller:
         user: name at the login; None where the server has none.
         host: address of the machine that the request came from; None outside a request.
         roles: MONAI Label's names of what the user may do; without a login, all of them.
+        client: the browser's own id, of its cookie; None where it has none.
     """
 
     user: str | None = None
     host: str | None = None
     roles: tuple[str, ...] = ()
+    client: str | None = None
 
     def author(self, options: Mapping[str, Any] | None = None) -> str | None:
         """The annotator: the login's user; without a login, whom the client names as ``author``."""
@@ -39,16 +46,21 @@ class Caller:
             return self.user
         return Options(options).name("author")
 
-    def client_id(self, options: Mapping[str, Any] | None = None) -> str:
-        """The client program's own id (Slicer's *Client ID*); without one, a stable stand-in.
+    def named_client(self, options: Mapping[str, Any] | None = None) -> str | None:
+        """The client program's own id (Slicer's *Client ID*); None where it says none.
 
-        Slicer's default id counts as none, for it tells nobody apart. Two people who send no id, without a
-        login and from one machine, cannot be told apart either, and share a lease.
+        Slicer's default id counts as none, for it tells nobody apart.
         """
         said = Options(options).name("client_id")
-        if said is None or said == _SLICERS_DEFAULT:
-            return f"unknown-{self.user or self.host or 'local'}"
-        return said
+        return self.client if said is None or said == _SLICERS_DEFAULT else said
+
+    def client_id(self, options: Mapping[str, Any] | None = None) -> str:
+        """`named_client`; without one, a stable stand-in.
+
+        Two people who send no id, without a login and from one machine, cannot be told apart, and share a
+        lease.
+        """
+        return self.named_client(options) or f"unknown-{self.user or self.host or 'local'}"
 
 
 _NOBODY = Caller()
@@ -68,4 +80,5 @@ async def identify(request: Request, user: User = Security(get_current_user)) ->
     """
     name = user.username if settings.MONAI_LABEL_AUTH_ENABLE else None
     host = request.client.host if request.client else None
-    _CALLER.set(Caller(user=short_name(name), host=host, roles=tuple(user.roles)))
+    client = short_name(request.cookies.get(CLIENT_COOKIE))
+    _CALLER.set(Caller(user=short_name(name), host=host, roles=tuple(user.roles), client=client))

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 
 from breastlabel.web.dicomweb import routes as dicomweb
 from breastlabel.web.ohif import host
+from breastlabel.web.own_objects import OwnObjects
 from breastlabel.web.pacs import proxy
 from breastlabel.web.pages import assets
 from breastlabel.web.pages import routes as page_routes
@@ -33,7 +34,7 @@ def web_routers(app: BreastLabelApp) -> list[APIRouter]:
     """Every router of the reading room, bound to the app."""
     return [
         login.router(app),
-        dicomweb.router(app) if app.pacs is None else proxy.router(app.pacs),
+        dicomweb.router(app) if app.pacs is None else proxy.router(app.pacs, OwnObjects(app)),
         host.router(app),
         assets.router(app),
         page_routes.router(app),

@@ -28,9 +28,9 @@ from breastlabel.catalog.unread import Serving, UnreadImage, unread_images
 from breastlabel.errors import InvalidImageError, InvalidLabelError, NotFoundError
 from breastlabel.imaging import Modality
 from breastlabel.imaging.stamps import stamp_of
+from breastlabel.label.blinding import is_blinded
 from breastlabel.label.errors import BadRequestError
 from breastlabel.label.systems import MODELS
-from breastlabel.web.cases.blinding import is_blinded
 from breastlabel.web.reading import read_image_by_ai
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ class Site:
         self.archive = Archive(self.catalog)
         server = FastAPI()
         add_error_handlers(server)
-        app: Any = SimpleNamespace(catalog=self.catalog, archive=self.archive)
+        app: Any = SimpleNamespace(catalog=self.catalog, archive=self.archive, conf={})
         server.include_router(router(app))
         self.client = TestClient(server, base_url="http://127.0.0.1:8000", raise_server_exceptions=False)
 

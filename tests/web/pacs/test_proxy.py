@@ -14,6 +14,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from breastlabel.findings.dicom_identity import our_uid
 from breastlabel.label.errors import add_error_handlers
 from breastlabel.web.pacs import proxy
 
@@ -21,6 +22,7 @@ from .web_server import Fake
 
 JSON = {"Content-Type": "application/dicom+json"}
 STOW = 'multipart/related; type="application/dicom"; boundary=b0undary'
+SHOWN, HIDDEN = our_uid("SEG series", "read"), our_uid("SEG series", "unread")
 BODY = b"--b0undary\r\nContent-Type: application/dicom\r\n\r\ncontent\r\n--b0undary--"
 
 
@@ -34,12 +36,16 @@ class Proxy:
         app = FastAPI()
         add_error_handlers(app)
         pacs: Any = SimpleNamespace(settings=settings, name="here", on_close=[], take_stored=self._stored)
-        app.include_router(proxy.router(pacs))
+        self.own: Any = SimpleNamespace(is_on=False, shown=self._shown)
+        app.include_router(proxy.router(pacs, self.own))
         self.client = TestClient(app, base_url="http://reader.example.org")
 
     def _stored(self, message: Any, boundary: str, answer: bytes) -> None:
         message.seek(0)
         self.stored.append((message.read(), boundary, answer))
+
+    def _shown(self, study: str | None) -> frozenset[str]:
+        return frozenset({SHOWN}) if study == "1.2" else frozenset()
 
     def get(self, path: str, **options: Any) -> Any:
         return self.client.get(f"/dicom-web/{path}", **options)
@@ -240,3 +246,45 @@ def test_only_files_are_stored(through: Proxy) -> None:
         answer = through.client.post(f"/dicom-web/{path}", content=BODY, headers={"Content-Type": STOW})
         assert answer.status_code == 404, path
     assert through.fake.requests == []
+
+
+def test_what_is_withheld_is_left_out_of_the_pacs_answers(through: Proxy) -> None:
+    def item(series: str, instance: str) -> dict[str, Any]:
+        return {"0020000E": {"vr": "UI", "Value": [series]}, "00080018": {"vr": "UI", "Value": [instance]}}
+
+    everything = [item("1.3", "1.4"), item(SHOWN, our_uid("a")), item(HIDDEN, our_uid("b"))]
+    told = json.dumps(everything).encode()
+    through.fake.answer = lambda path: (200, {**JSON, "ETag": "all"}, told)
+    assert through.get("studies/1.2/series").json() == everything, "nobody is blinded"
+    through.own.is_on = True
+    for path in ("studies/1.2/series", "studies/1.2/instances", "studies/1.2/metadata"):
+        answer = through.get(path, headers={"Range": "bytes=0-9", "If-None-Match": "all"})
+        assert answer.json() == everything[:2], path
+        assert "etag" not in answer.headers
+        assert not {"range", "if-none-match"} & through.fake.requests[-1][1].keys()
+    for path in ("series", "instances", "studies/1.9/series"):
+        assert through.get(path).json() == everything[:1], "of many studies, or of another, nothing of ours"
+    through.fake.answer = lambda path: (200, JSON, b'[{"0020000E": 7}]')
+    assert through.get("studies/1.2/series").status_code == 502
+
+
+def test_what_is_withheld_is_not_there_for_viewers_of_a_pacs(through: Proxy) -> None:
+    through.own.is_on = True
+    through.fake.answer = lambda path: (200, {"Content-Type": "application/dicom"}, b"object")
+    hidden = our_uid("b")
+    for path in (
+        f"studies/1.2/series/{HIDDEN}",
+        f"studies/1.2/series/{HIDDEN}/instances",
+        f"studies/1.2/series/{HIDDEN}/instances/{hidden}/frames/1",
+        # A PACS may go by the instance alone.
+        f"studies/1.2/series/1.3/instances/{hidden}",
+        f"studies/1.9/series/{SHOWN}",
+    ):
+        assert through.get(path).status_code == 404, path
+    for path in ("studies/1.2", "studies/1.2/rendered"):
+        refused = through.get(path)
+        assert refused.status_code == 409
+        assert "search for its series" in refused.json()["detail"]
+    assert through.fake.requests == []
+    for path in (f"studies/1.2/series/{SHOWN}/instances/{our_uid('a')}", "studies/1.2/series/1.3"):
+        assert through.get(path).content == b"object", path

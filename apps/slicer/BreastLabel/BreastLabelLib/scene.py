@@ -233,7 +233,7 @@ class BreastLabelLogic(ScriptedLoadableModuleLogic):
         if old is not None:
             slicer.mrmlScene.RemoveNode(old)
         segmentation = self._segmentation(image_id)
-        if self.case.get("withheld"):
+        if self._image(image_id).get("withheld"):
             return
         for tag in ("final", "original"):
             file = self.server.download_label(image_id, tag, self._folder)

@@ -134,7 +134,8 @@ class BreastLabelServer:
     def download_label(self, image_id: str, tag: str, folder: Path) -> Path | None:
         """A label map; ``original`` is the AI's. None where there is none."""
         try:
-            answer = self._ask("GET", "/datastore/label", params={"label": image_id, "tag": tag})
+            asked = {"label": image_id, "tag": tag, "client_id": self.client_id}
+            answer = self._ask("GET", "/datastore/label", params=asked)
         except ServerError as error:
             if error.status == 404:
                 return None
@@ -143,7 +144,9 @@ class BreastLabelServer:
 
     def heat_map(self, image_id: str, model: str, folder: Path) -> Path:
         """Where in the image the model's answer comes from, 0 to 1, in the image's geometry."""
-        asked = json.dumps({"explain_model": model, "result_extension": ".nrrd"})
+        asked = json.dumps(
+            {"explain_model": model, "result_extension": ".nrrd", "client_id": self.client_id}
+        )
         answer = self._ask(
             "POST", "/infer/explain", params={"image": image_id, "output": "image"}, data={"params": asked}
         )

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Body
 
 from breastlabel.catalog.listing import ids_of
 from breastlabel.errors import NotFoundError
+from breastlabel.label.blinding import is_blinded
 from breastlabel.label.datastore import ORIGINAL
 from breastlabel.label.errors import BadRequestError, named
 from breastlabel.label.options import Options
@@ -69,6 +70,12 @@ def router(app: BreastLabelApp) -> APIRouter:
         chosen = [image for image in chosen if image in fitting]
         limit = Options(options).integer("max_batch_size", 0, low=0, high=10**9)
         tag = Options(options).text("label_tag", ORIGINAL)
+        if tag != ORIGINAL and is_blinded(app):
+            # What is withheld is known by its tag.
+            raise BadRequestError(
+                f"where first readings are blinded a model's masks are saved as '{ORIGINAL}'; another "
+                "label_tag was asked for; leave it out"
+            )
 
         def infer_one(image: str) -> dict[str, Any]:
             result = app.infer(

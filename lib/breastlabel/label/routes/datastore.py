@@ -14,7 +14,9 @@ from starlette.background import BackgroundTask
 
 from breastlabel.errors import NotFoundError
 from breastlabel.imaging import image_stem
-from breastlabel.label.datastore import RECENT
+from breastlabel.label.blinding import Blinding
+from breastlabel.label.caller import ClientId
+from breastlabel.label.datastore import ORIGINAL, RECENT
 from breastlabel.label.infer import plain
 from breastlabel.label.routes.roles import ADMIN, ANNOTATOR, USER
 from breastlabel.label.routes.uploads import json_object, received
@@ -44,15 +46,20 @@ def router(app: BreastLabelApp) -> APIRouter:
     """Listing, downloading, adding and removing images."""
     routes = APIRouter(prefix="/datastore", tags=["Datastore"])
     store = app.datastore()
+    blinding = Blinding(app)
 
     @routes.get(
         "/",
         summary="Counts; images on lease or labelled, the last ones or all (all); or file paths (train)",
         dependencies=USER,
     )
-    def listing(output: Listing = Listing.STATS, labelled: Labelled = Labelled.RECENT) -> Any:
+    def listing(
+        output: Listing = Listing.STATS, labelled: Labelled = Labelled.RECENT, client_id: ClientId = None
+    ) -> Any:
         if output is Listing.ALL:
             index = store.json(None if labelled is Labelled.ALL else RECENT)
+            for image in blinding.withheld(index["objects"], client_id):
+                index["objects"][image]["labels"].pop(ORIGINAL, None)
             # Written out here: FastAPI would go through each of some thousand values first.
             return Response(json.dumps(index, separators=(",", ":")), media_type="application/json")
         if output is Listing.TRAIN:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, File, Form, UploadFile
 from fastapi.responses import JSONResponse, Response
 from requests_toolbelt import MultipartEncoder  # type: ignore[import-untyped]
 
+from breastlabel.label.blinding import Blinding
 from breastlabel.label.datastore import ORIGINAL
 from breastlabel.label.errors import BadRequestError
 from breastlabel.label.options import Options
@@ -35,6 +36,7 @@ class ResultType(StrEnum):
 def router(app: BreastLabelApp) -> APIRouter:
     """Inference on an image of the folder, of a session, or uploaded with the request."""
     routes = APIRouter(prefix="/infer", tags=["Infer"], dependencies=USER)
+    blinding = Blinding(app)
 
     @routes.post("/{model}", summary="Run a model on one image")
     def infer(
@@ -62,6 +64,7 @@ def router(app: BreastLabelApp) -> APIRouter:
         elif session_id:
             result = app.infer_file(model, session_image(app, session_id), options)
         elif image:
+            blinding.refuse(image, Options(options).text("client_id"))
             result = app.infer({**options, "model": model, "image": image})
         else:
             raise BadRequestError("an image, a session_id or a file is required; got none; name an image")

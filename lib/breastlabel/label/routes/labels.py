@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, File, Form, UploadFile
 from fastapi.responses import FileResponse, Response
 
-from breastlabel.label.datastore import FINAL
+from breastlabel.catalog import LabelVersion
+from breastlabel.label.blinding import Blinding
+from breastlabel.label.caller import ClientId
+from breastlabel.label.datastore import FINAL, ORIGINAL
+from breastlabel.label.described import label_info as described
 from breastlabel.label.described import label_name, version_json
 from breastlabel.label.infer import plain
+from breastlabel.label.options import Options
 from breastlabel.label.routes.roles import ADMIN, ANNOTATOR, REVIEWER, USER
 from breastlabel.label.routes.uploads import json_object, received
 
@@ -24,6 +29,17 @@ def router(app: BreastLabelApp) -> APIRouter:
     routes = APIRouter(prefix="/datastore", tags=["Datastore"])
     store = app.datastore()
     labels = store.catalog.labels
+    blinding = Blinding(app)
+
+    def seen(found: LabelVersion, client_id: str | None) -> LabelVersion:
+        """A version that the caller may see: a model's proposal perhaps not yet."""
+        if found.tag == ORIGINAL:
+            blinding.refuse(found.image_id, client_id)
+        return found
+
+    def require_seen(image: str, version: int, said: dict[str, Any]) -> None:
+        if blinding.is_on:
+            seen(store.label(image, FINAL, version), Options(said).text("client_id"))
 
     @routes.put(
         "/label",
@@ -43,8 +59,10 @@ def router(app: BreastLabelApp) -> APIRouter:
         return {"image": image, "label": image, "version": saved.version, "state": saved.state}
 
     @routes.get("/label", summary="Download a label map, or one version of it", dependencies=USER)
-    def download_label(label: str, tag: str = FINAL, version: int | None = None) -> FileResponse:
-        found = store.label(label, tag, version)
+    def download_label(
+        label: str, tag: str = FINAL, version: int | None = None, client_id: ClientId = None
+    ) -> FileResponse:
+        found = seen(store.label(label, tag, version), client_id)
         return FileResponse(
             labels.path(found), media_type="application/octet-stream", filename=label_name(found)
         )
@@ -62,8 +80,11 @@ def router(app: BreastLabelApp) -> APIRouter:
         return {}
 
     @routes.get("/label/history", summary="All readings of an image, oldest first", dependencies=USER)
-    def history(image: str) -> dict[str, Any]:
-        return {"image": image, "versions": [plain(version_json(v)) for v in store.history(image)]}
+    def history(image: str, client_id: ClientId = None) -> dict[str, Any]:
+        versions = store.history(image)
+        if blinding.withheld([image], client_id):
+            versions = [version for version in versions if version.tag != ORIGINAL]
+        return {"image": image, "versions": [plain(version_json(v)) for v in versions]}
 
     @routes.put(
         "/label/state", summary="Accept a version, reject it, or make it a draft again", dependencies=REVIEWER
@@ -71,7 +92,9 @@ def router(app: BreastLabelApp) -> APIRouter:
     def set_state(
         image: str, version: int, state: str, params: Annotated[str, Form()] = "{}"
     ) -> dict[str, Any]:
-        judged = store.set_state(image, version, state, json_object(params))
+        said = json_object(params)
+        require_seen(image, version, said)
+        judged = store.set_state(image, version, state, said)
         app.corrections.submit(judged)
         return dict(plain(version_json(judged)))
 
@@ -79,11 +102,13 @@ def router(app: BreastLabelApp) -> APIRouter:
         "/label/restore", summary="Make an earlier version the newest one again", dependencies=REVIEWER
     )
     def restore(image: str, version: int, params: Annotated[str, Form()] = "{}") -> dict[str, Any]:
-        return dict(plain(version_json(store.restore(image, version, json_object(params)))))
+        said = json_object(params)
+        require_seen(image, version, said)
+        return dict(plain(version_json(store.restore(image, version, said))))
 
     @routes.get("/label/info", summary="What is known of a label", dependencies=USER)
-    def label_info(label: str, tag: str) -> dict[str, Any]:
-        return dict(plain(store.get_label_info(label, tag)))
+    def label_info(label: str, tag: str, client_id: ClientId = None) -> dict[str, Any]:
+        return dict(plain(described(seen(store.label(label, tag), client_id))))
 
     @routes.put("/label/info", summary="Note something on a label", dependencies=ANNOTATOR)
     def note_on_label(label: str, tag: str, info: Annotated[str, Form()] = "{}") -> None:

@@ -50,7 +50,11 @@ export function say(text) {
   }, 6000);
 }
 
-/** This browser's name towards the server, by which it knows its own leases. @returns {string} */
+/**
+ * This browser's name towards the server, by which it knows its own leases and readings. It is a cookie, too, for OHIF
+ * asks the archive by itself.
+ * @returns {string}
+ */
 export function clientId() {
   let name = localStorage.getItem("breastlabel-client");
   if (!name) {
@@ -58,5 +62,6 @@ export function clientId() {
     name = "web-" + Array.from(digits, (d) => d.toString(16).padStart(2, "0")).join("");
     localStorage.setItem("breastlabel-client", name);
   }
+  document.cookie = `breastlabel_client=${encodeURIComponent(name)}; path=/; max-age=31536000; samesite=strict`;
   return name;
 }

@@ -11,8 +11,8 @@ from breastlabel.catalog import LabelVersion
 from breastlabel.catalog.cases import Case, CaseImage
 from breastlabel.catalog.label_version import ORIGINAL
 from breastlabel.imaging import Modality
+from breastlabel.label.blinding import Blinding
 from breastlabel.label.infer import plain
-from breastlabel.web.cases.blinding import Blinding
 from breastlabel.web.reading import SEGMENTATION, result_of, store_results
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from breastlabel.catalog.dicom_instance import DicomInstance
 from breastlabel.errors import NotFoundError
 from breastlabel.imaging.dicom_values import is_uid
 from breastlabel.label.access import is_local
+from breastlabel.web.own_objects import OwnObjects
 
 if TYPE_CHECKING:
     from breastlabel.label.app import BreastLabelApp
@@ -63,7 +64,11 @@ def instance_url(root: str, instance: DicomInstance) -> str:
 
 
 def finder(app: BreastLabelApp) -> Callable[..., list[DicomInstance]]:
-    """Finds the instances of a study, a series of it or one of that, by UIDs; 404 without any."""
+    """Finds the instances of a study, a series of it or one of that, by UIDs; 404 without any.
+
+    What of our own the caller may not have yet is not found.
+    """
+    own = OwnObjects(app)
 
     def find(study: str, series: str | None = None, instance: str | None = None) -> list[DicomInstance]:
         check_uids(study, series, instance)
@@ -73,6 +78,8 @@ def finder(app: BreastLabelApp) -> Callable[..., list[DicomInstance]]:
             one = app.catalog.dicom.instance(instance)
             place = one and (one.study_instance_uid, one.series_instance_uid)
             found = [one] if one is not None and place == (study, series) else []
+        if any(one.origin == "ours" for one in found) and (shown := own.shown(study)) is not None:
+            found = [one for one in found if one.origin != "ours" or one.series_instance_uid in shown]
         if not found:
             raise NotFoundError("a study, series or instance of the archive is required; there is none here")
         return found

@@ -24,6 +24,7 @@ from breastlabel.catalog.dicom_search import (
     search_series,
     search_studies,
 )
+from breastlabel.imaging.dicom_values import is_uid
 from breastlabel.label.routes.roles import USER
 from breastlabel.web.dicomweb.accept import JSON_TYPE, check_json
 from breastlabel.web.dicomweb.places import (
@@ -34,6 +35,7 @@ from breastlabel.web.dicomweb.places import (
     series_url,
     study_url,
 )
+from breastlabel.web.own_objects import OwnObjects
 
 if TYPE_CHECKING:
     from breastlabel.label.app import BreastLabelApp
@@ -73,15 +75,26 @@ class _Query(NamedTuple):
     offset: int
     unknown: list[str]
 
+    @property
+    def page(self) -> dict[str, int]:
+        """``limit`` and ``offset``."""
+        return {"limit": self.limit, "offset": self.offset}
+
+    @property
+    def study(self) -> str | None:
+        """The study that is searched; None where it is more than one."""
+        named = self.wanted.get("StudyInstanceUID", [])
+        return named[0] if len(named) == 1 and is_uid(named[0]) else None
+
 
 def add_routes(routes: APIRouter, app: BreastLabelApp) -> None:
     """The searches."""
-    database = app.catalog.database
+    database, own = app.catalog.database, OwnObjects(app)
 
     @routes.get("/studies", summary="Search for studies", dependencies=USER)
     def studies(request: Request) -> Response:
         query, root = _query(request, "studies"), root_url(request)
-        found = search_studies(database, query.wanted, limit=query.limit, offset=query.offset)
+        found = search_studies(database, query.wanted, **query.page, ours=own.shown(query.study))
         return _answer((_study(study, root) for study in found), query, len(found))
 
     @routes.get("/series", summary="Search for series", dependencies=USER)
@@ -110,12 +123,12 @@ def add_routes(routes: APIRouter, app: BreastLabelApp) -> None:
 
     def _series_answer(request: Request, study: str | None) -> Response:
         query, root = _query(request, "series", StudyInstanceUID=study), root_url(request)
-        found = search_series(database, query.wanted, limit=query.limit, offset=query.offset)
+        found = search_series(database, query.wanted, **query.page, ours=own.shown(query.study))
         return _answer((_series(one, root, alone=study is None) for one in found), query, len(found))
 
     def _instances_answer(request: Request, study: str | None, series: str | None) -> Response:
         query = _query(request, "instances", StudyInstanceUID=study, SeriesInstanceUID=series)
-        found = search_instances(database, query.wanted, limit=query.limit, offset=query.offset)
+        found = search_instances(database, query.wanted, **query.page, ours=own.shown(query.study))
         root = root_url(request)
         return _answer((_instance(one, root, alone=study is None) for one in found), query, len(found))
 

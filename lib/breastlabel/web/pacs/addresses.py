@@ -53,6 +53,25 @@ class Resource:
     kind: str
     is_metadata: bool
 
+    @property
+    def study(self) -> str | None:
+        """Its UID, where the path names one."""
+        return self._named("studies", 0)
+
+    @property
+    def series(self) -> str | None:
+        """As `study`."""
+        return self._named("series", 2)
+
+    @property
+    def instance(self) -> str | None:
+        """As `study`."""
+        return self._named("instances", 4)
+
+    def _named(self, level: str, at: int) -> str | None:
+        parts = self.path.split("/")
+        return parts[at + 1] if len(parts) > at + 1 and parts[at] == level else None
+
 
 def resource_of(path: str, *, store: bool = False) -> Resource | None:
     """The resource that a path names; None where DICOMweb has none such.

@@ -20,8 +20,10 @@ from starlette.requests import ClientDisconnect
 from breastlabel.label.routes.roles import ANNOTATOR, USER
 from breastlabel.web.dicomweb.accept import JSON_TYPE, check_json
 from breastlabel.web.dicomweb.places import ROOT, root_url
+from breastlabel.web.own_objects import OwnObjects
 from breastlabel.web.pacs.addresses import Resource, Rewriter, resource_of
 from breastlabel.web.pacs.multipart import boundary_of
+from breastlabel.web.pacs.screening import Screen, screen_for
 from breastlabel.web.pacs.transport import MIRROR_HEADER
 from breastlabel.web.pacs.upstream import Upstream
 
@@ -39,11 +41,17 @@ _ANSWERED = (
 #: What a PACS says that its client is to hear; anything else is a matter between it and this server.
 _PASSED = frozenset({400, 404, 406, 409, 410, 412, 413, 415, 416})
 _LONGEST_QUERY = 8192
+#: Bytes of a description that is looked through as a whole.
+_MOST_SCREENED = 256 << 20
 _AS_DATA = {"x-content-type-options": "nosniff", "content-security-policy": "default-src 'none'; sandbox"}
 
 
-def router(pacs: Pacs) -> APIRouter:
-    """The routes, which hold no thread while the PACS takes its time."""
+def router(pacs: Pacs, own: OwnObjects) -> APIRouter:
+    """The routes, which hold no thread while the PACS takes its time.
+
+    Args:
+        own: which objects of ours are kept from whom.
+    """
     routes = APIRouter(prefix=ROOT, tags=["DICOMweb"])
     upstream = Upstream(pacs.settings, name=pacs.name)
     pacs.on_close.append(upstream.close)
@@ -55,8 +63,13 @@ def router(pacs: Pacs) -> APIRouter:
         if resource.is_metadata:
             check_json(request)
             headers["accept"] = JSON_TYPE
+        if (screen := await screen_for(own, resource)) is not None:
+            screen.check()
+            if resource.is_metadata:
+                # What is kept from the reader goes by the whole answer, and by who asks.
+                headers = {"accept": headers["accept"]}
         answer = await upstream.send("GET", resource, query=_query(request), headers=headers)
-        return await _answered(answer, resource, Rewriter(pacs.settings.url, root_url(request)))
+        return await _answered(answer, resource, Rewriter(pacs.settings.url, root_url(request)), screen)
 
     @routes.post("/{path:path}", dependencies=ANNOTATOR, summary="Store (STOW-RS)")
     async def post(path: str, request: Request) -> Response:
@@ -130,7 +143,9 @@ def _plain(text: str) -> str:
     return text
 
 
-async def _answered(answer: httpx.Response, resource: Resource, rewriter: Rewriter) -> Response:
+async def _answered(
+    answer: httpx.Response, resource: Resource, rewriter: Rewriter, screen: Screen | None
+) -> Response:
     """The PACS's answer as it comes, with our addresses in it."""
     if answer.status_code not in (200, 204, 206, 304):
         await answer.aclose()
@@ -142,6 +157,11 @@ async def _answered(answer: httpx.Response, resource: Resource, rewriter: Rewrit
         return _detail(
             502, f"{JSON_TYPE} is required of the PACS; it gave something else; check the path in --studies"
         )
+    if screen is not None and resource.is_metadata and answer.status_code != 204:
+        async with aclosing(answer):
+            found = screen.of_answer(await _small(answer, _MOST_SCREENED))
+        kept = {"content-type": JSON_TYPE, "cache-control": "no-store", **_AS_DATA}
+        return Response(rewriter.text(found), answer.status_code, kept)
     headers = _kept_headers(answer.headers)
     chunks: AsyncIterator[bytes] = answer.aiter_raw()
     if is_json or kind.endswith("xml"):

@@ -11,12 +11,12 @@ from fastapi.responses import Response
 
 from breastlabel.catalog.label_version import FINAL, ORIGINAL
 from breastlabel.imaging.dicom_writing import dicom_bytes
-from breastlabel.label.caller import caller
+from breastlabel.label.blinding import Blinding
+from breastlabel.label.caller import ClientId
 from breastlabel.label.infer import plain
 from breastlabel.label.options import Options
 from breastlabel.label.routes.roles import ANNOTATOR, USER
 from breastlabel.web.cases.accepting import accept_proposal
-from breastlabel.web.cases.blinding import Blinding
 from breastlabel.web.cases.overlays import Layer
 from breastlabel.web.cases.pictures import Pictures
 from breastlabel.web.cases.results import Results
@@ -32,7 +32,6 @@ __all__ = ["router"]
 #: Pictures that are made at once: a mammogram takes some hundred MB while it is read.
 _AT_ONCE = 2
 Json = dict[str, Any]
-Client = Annotated[str | None, Query(max_length=128)]
 Tag = Annotated[str, Query(pattern=f"^({ORIGINAL}|{FINAL})$")]
 
 
@@ -60,7 +59,7 @@ def router(app: BreastLabelApp) -> APIRouter:
         layer: Layer = Layer.MASK,
         tag: Tag = ORIGINAL,
         background: bool = False,
-        client_id: Client = None,
+        client_id: ClientId = None,
     ) -> Response:
         def make() -> bytes:
             if layer is Layer.HEATMAP or tag == ORIGINAL:
@@ -70,7 +69,7 @@ def router(app: BreastLabelApp) -> APIRouter:
         return await picture(make)
 
     @routes.get("/segmentation.dcm", summary="Outlines as DICOM SEG", dependencies=USER)
-    def segmentation(image_id: str, tag: Tag = ORIGINAL, client_id: Client = None) -> Response:
+    def segmentation(image_id: str, tag: Tag = ORIGINAL, client_id: ClientId = None) -> Response:
         if tag == ORIGINAL:
             blinding.refuse(image_id, client_id)
         version = app.datastore().label(image_id, tag)
@@ -78,20 +77,20 @@ def router(app: BreastLabelApp) -> APIRouter:
         return dicom_download(dicom_bytes(found), "segmentation.dcm")
 
     @routes.get("/report.dcm", summary="What the AI said as DICOM SR", dependencies=USER)
-    def report(image_id: str, client_id: Client = None) -> Response:
+    def report(image_id: str, client_id: ClientId = None) -> Response:
         blinding.refuse(image_id, client_id)
         return dicom_download(dicom_bytes(report_of(app, proposal_of(app, image_id))), "report.dcm")
 
     @routes.post("/run", summary="Let the AI read the image", dependencies=USER)
     def run(image_id: str, params: Annotated[Json | None, Body()] = None) -> Json:
-        client_id = caller().client_id(params)
+        client_id = Options(params).text("client_id")
         hidden = bool(blinding.withheld([image_id], client_id))
         read_image_by_ai(app, image_id, model=Options(params).text("model"), store=not hidden)
         return results.image_json(image_id, client_id)
 
     @routes.post("/accept", summary="Make the AI's outlines one's own final label", dependencies=ANNOTATOR)
     def accept(image_id: str, params: Annotated[Json | None, Body()] = None) -> Json:
-        blinding.refuse(image_id, caller().client_id(params))
+        blinding.refuse(image_id, Options(params).text("client_id"))
         saved = accept_proposal(app, image_id, params)
         return dict(plain({"version": saved.version, "state": saved.state}))
 

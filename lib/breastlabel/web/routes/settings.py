@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 
+from breastlabel.label.blinding import is_blinded
 from breastlabel.label.caller import caller
 from breastlabel.label.routes.roles import USER, login_is_on
-from breastlabel.web.cases.blinding import is_blinded
 from breastlabel.web.cases.vocabulary import BIRADS, LESION_TYPES
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from fastapi.responses import FileResponse, Response
 from breastlabel.errors import BreastLabelError, InvalidImageError, NotFoundError
 from breastlabel.evaluation.case_report import CaseForm
 from breastlabel.imaging import Density, Laterality, ViewPosition, image_stem
+from breastlabel.label.blinding import Blinding
 from breastlabel.label.caller import caller
 from breastlabel.label.errors import BadRequestError, ConflictError
 from breastlabel.label.routes.roles import ANNOTATOR, USER
 from breastlabel.label.systems import MODELS
-from breastlabel.web.cases.blinding import Blinding
 from breastlabel.web.pages.keeping import keep_upload
 from breastlabel.web.pages.reading_dicom import reading_report_file, reading_segmentation_file
 from breastlabel.web.pages.reading_run import Asked, ReadingRun, fitting_model, modality_of_file
