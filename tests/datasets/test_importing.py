@@ -240,16 +240,17 @@ def test_a_folder_with_labels_and_a_table(source, studies):
 
 
 def test_a_table_puts_mammograms_into_exams(source, studies):
-    for k, name in enumerate(("a", "b_R_MLO", "c", "d", "e", "f")):
+    for k, name in enumerate(("a", "b_R_MLO", "c", "d", "e", "f", "g")):
         save(source / f"{name}.png", scene(60 + k))
     (source / "t.csv").write_text(
-        "image,patient,modality,side,view,study,date\n"
-        "a,1,MG,R,CC,1,2026-03-02\n"
+        "image,patient,modality,side,view,study,date,invasive\n"
+        "a,1,MG,R,CC,1,2026-03-02,No\n"
         "b_R_MLO,1,,,,1,2026-03-02\n"
         "c,1,mg,r,cc,2,2024-02-01\n"
         "d,2,MG,R,CC,1,2026-03-02\n"
         "e,1,MG,both,CC,,\n"
         "f,1,MG,R,CC,,yesterday\n"
+        "g,1,MG,R,CC,,,perhaps\n"
     )
     summary = import_dataset("folder", source, studies)
     with Catalog.open(studies) as catalog:
@@ -257,9 +258,12 @@ def test_a_table_puts_mammograms_into_exams(source, studies):
         assert [[v.image_id for v in exam.views] for exam in sequence.exams] == [["c"], ["a", "b_R_MLO"]]
         assert len({r.study_key for r in catalog.images()}) == 3
         assert {r.modality for r in catalog.images()} == {Modality.MG}
+        told = {r.image_id: r.metadata.get("invasive") for r in catalog.images()}
+    assert told == {"a": False, "b_R_MLO": None, "c": None, "d": None}
     assert dict(summary.skipped) == {
         "e.png": "side must be one of R, L; the table says 'both'",
         "f.png": "date must be YYYY-MM-DD; the table says 'yesterday'",
+        "g.png": "invasive must be yes or no; the table says 'perhaps'",
     }
 
 

@@ -78,7 +78,7 @@ def test_the_table_tells_side_view_and_the_rest(imported):
     }
     assert {k: found.metadata[k] for k in expected} == expected
     assert imported[1]["541722628"].metadata["density"] == "C"
-    assert imported[1]["1365269360"].metadata.keys().isdisjoint({"age"})
+    assert imported[1]["1365269360"].metadata.keys().isdisjoint({"age", "invasive"})
 
 
 @pytest.mark.parametrize(

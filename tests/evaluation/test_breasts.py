@@ -1,6 +1,7 @@
 """Breasts judged as one: what is counted by breast, and what by image."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -27,6 +28,9 @@ class Brightness:
     def __init__(self):
         self.asked = []
 
+    def invasive(self, share):
+        return None
+
     def predict_sequence(self, images, *, contexts=None, newest=None, explain=False):
         assert contexts.shape == (len(images), CONTEXT_SIZE)
         self.asked.append(len(images))
@@ -50,6 +54,7 @@ class Brightness:
             class_probabilities=p,
             malignancy_probability=p["malignant"],
             predicted=predicted,
+            invasive_probability=self.invasive(share),
         )
 
 
@@ -112,8 +117,8 @@ def breasts(labelled):
     ]
 
 
-def measured(breasts, **options):
-    found = collect_breasts(Brightness(), breasts, **options)
+def measured(breasts, predictor=None, **options):
+    found = collect_breasts(predictor or Brightness(), breasts, **options)
     names = {"model": "mammography", "checkpoint": "v1", "studies": "s", "split": "test"}
     return found, compute_metrics(found.table, **names, resamples=50)
 
@@ -228,6 +233,24 @@ def test_a_masked_lesion_takes_the_grey_of_the_tissue_around_and_the_rest_stays(
     far = (rows - 40) ** 2 + (cols - 35) ** 2 > 144
     np.testing.assert_array_equal(image.pixels[far], before[far])
     np.testing.assert_array_equal(pixels, before)
+
+
+def test_invasive_cancers_are_ranked_among_the_cancers_of_which_it_is_known(breasts, tmp_path):
+    class Tells(Brightness):
+        def invasive(self, share):
+            return 0.2 + 0.6 * share
+
+    a, b, c, d = breasts
+    cancers = [replace(a, invasive=True), replace(b, invasive=False), c, d]
+    found, metrics = measured(cancers, Tells())
+    # Of a and b, by shares of 1 and 1/2; of d, which is malignant, nobody says it.
+    assert metrics["invasive"] == {"n": 2, "n_invasive": 1, "auc": {"mean": 1.0, "ci95": [1.0, 1.0]}}
+    wrong = measured([replace(a, invasive=False), replace(b, invasive=True), c, d], Tells())[1]
+    assert wrong["invasive"]["auc"]["mean"] == 0.0
+    assert measured(breasts, Tells())[1]["invasive"] == {"n": 0, "n_invasive": 0, "auc": None}
+    assert "invasive" not in measured(cancers)[1]
+    html = write_report(tmp_path / "report.html", metrics, found.table).read_text()
+    assert "malignant breasts of which it is known, 1 of them invasive" in html
 
 
 def test_the_report_speaks_of_breasts(breasts, tmp_path):

@@ -89,7 +89,8 @@ def answer(
         "image": {"modality": modality.value, "laterality": laterality, "view_position": view},
     }
     if breast:
-        result["breast"] = {**judged, "laterality": laterality, "above_operating_point": True}
+        more = {"above_operating_point": True, "invasive_probability": 0.8}
+        result["breast"] = {**judged, "laterality": laterality, **more}
     return result
 
 

@@ -70,6 +70,7 @@ def results():
         checkpoint_version="v1",
         uncertainty={"mutual_information": 0.0123456789},
         above_operating_point=True,
+        invasive_probability=0.8123456789,
     )
     return BreastResults(answer, [image()] * 3, sequence, ids=["now-cc"])
 
@@ -99,6 +100,7 @@ def test_the_breast_has_one_answer(results):
         "malignancy_probability": 0.7,
         "uncertainty": {"mutual_information": 0.012346},
         "above_operating_point": True,
+        "invasive_probability": 0.812346,
     }
 
 

@@ -93,6 +93,7 @@ def test_the_views_of_a_breast_are_judged_as_one(tmp_path: Path) -> None:
     assert figures(right)["Probability of cancer"] == (70.0, "%")
     assert figures(right)["Probability of a benign lesion"] == (20.0, "%")
     assert figures(right)["Probability of no lesion"] == (10.0, "%")
+    assert figures(right)["Probability of invasive cancer if malignant"] == (80.0, "%")
     assert figures(right)["Entropy of the class probabilities, nats"] == (0.31, "1")
     assert figures(right)["Mean pairwise 1 - Dice of the passes' outlines"] == (0.125, "1")
     assert figures(right)["Number of stochastic passes"] == (10, "1")

@@ -59,7 +59,8 @@ class BrightnessNetwork(HybridNetwork):
 class BreastNetwork(SequenceNetwork):
     """As `BrightnessNetwork`, but a breast's class is read off the mean light over all its images.
 
-    Malignant gains one more for each year that the contexts name as "years_before".
+    Malignant gains one more for each year that the contexts name as "years_before". The logit of invasive is
+    the mean light and a constant, where one is given.
     """
 
     stride = 4
@@ -71,10 +72,12 @@ class BreastNetwork(SequenceNetwork):
         *,
         outlines: bool = True,
         mask_dropout: float = 0.0,
+        invasive: float | None = None,
     ) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.tensor(bias))
         self.outlines = outlines
+        self.invasive, self.answers_invasive = invasive, invasive is not None
         self.dropout = nn.Dropout(dropout)
         self.mask_dropout = nn.Dropout2d(mask_dropout)
         self.encoded = 0
@@ -93,9 +96,10 @@ class BreastNetwork(SequenceNetwork):
         mean = sums / batch.lengths[:, None]
         years = light.new_zeros(batch.n_sequences).index_add(0, batch.sequence, batch.context[:, 4])
         logits = torch.stack([-mean[:, 0], mean[:, 1], mean[:, 0] + years], dim=1) + self.bias
+        told = None if self.invasive is None else mean[:, 0] + self.invasive
         if not self.outlines:
-            return HybridOutput(self.no_outline(batch.images), logits)
-        return HybridOutput(20.0 * (self.mask_dropout(decoded) - 0.5), logits)
+            return HybridOutput(self.no_outline(batch.images), logits, told)
+        return HybridOutput(20.0 * (self.mask_dropout(decoded) - 0.5), logits, told)
 
     def config(self) -> dict[str, object]:
         return {}
@@ -122,6 +126,7 @@ def make_checkpoint() -> Callable[..., SimpleNamespace]:
         network: nn.Module | None = None,
         size: tuple[int, int] = (32, 32),
         temperature: float = 1.0,
+        calibration: dict[str, float] | None = None,
         thresholds: dict[str, float] | None = None,
         inference: dict[str, Any] | None = None,
         operating_point: dict[str, float] | None = None,
@@ -134,7 +139,7 @@ def make_checkpoint() -> Callable[..., SimpleNamespace]:
             preparation=preparation,
             version="20261120-000000-12345678",
             spec={
-                "calibration": {"temperature": temperature},
+                "calibration": {"temperature": temperature, **(calibration or {})},
                 "thresholds": {"mask": 0.5, "normal": 0.5} if thresholds is None else thresholds,
                 "inference": inference or {},
                 **({} if operating_point is None else {"operating_point": operating_point}),

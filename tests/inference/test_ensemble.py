@@ -81,6 +81,19 @@ def test_without_outlines_the_masks_are_empty(make_ensemble, bright_square):
     assert "mask_disagreement" not in answer.uncertainty
 
 
+def test_members_that_tell_invasive_cancers_are_averaged(make_checkpoint, breast_network, bright_square):
+    def answer(*invasive):
+        checkpoints = [make_checkpoint(network=breast_network(MALIGNANT, invasive=each)) for each in invasive]
+        ensemble = EnsemblePredictor(checkpoints, device="cpu")
+        members = [member.predict_sequence([bright_square()]) for member in ensemble.members]
+        return ensemble.predict_sequence([bright_square()]), [m.invasive_probability for m in members]
+
+    together, members = answer(-1.0, None, 2.0)
+    assert together.invasive_probability == pytest.approx((members[0] + members[2]) / 2)
+    assert together.images[0].invasive_probability == together.invasive_probability
+    assert answer(None, None)[0].invasive_probability is None
+
+
 def test_thresholds_and_operating_points_are_averaged(make_checkpoint, breast_network):
     checkpoints = [
         make_checkpoint(

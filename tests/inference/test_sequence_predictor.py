@@ -65,6 +65,24 @@ def test_the_class_is_read_off_all_images_with_the_temperature(make_predictor, b
     assert answer.malignancy_probability == answer.class_probabilities["malignant"]
 
 
+@pytest.mark.parametrize("tta", [False, ["vertical_flip"]])
+def test_whether_a_cancer_would_be_invasive_is_said_with_its_own_temperature(
+    make_predictor, breast_network, bright_square, tta
+):
+    # A quarter of each image is bright, however it is flipped.
+    images = [bright_square(shape=(32, 32), box=(0, 0, 16, 16))] * 2
+    model = make_predictor(
+        network=breast_network(MALIGNANT, invasive=0.75),
+        temperature=7.0,
+        calibration={"invasive_temperature": 2.0},
+        inference={"tta": tta or []},
+    )
+    answer = model.predict_sequence(images)
+    assert answer.invasive_probability == pytest.approx(1 / (1 + np.exp(-0.5)), abs=1e-4)
+    assert answer.images[1].invasive_probability == answer.invasive_probability
+    assert make_predictor().predict_sequence(images).invasive_probability is None
+
+
 def test_an_image_alone_is_a_sequence_of_one(make_predictor, bright_square):
     model = make_predictor(dropout=0.5)
     asked = {"uncertainty_passes": 6, "explain": True, "seed": 3}

@@ -37,6 +37,7 @@ NETWORKS = {
     "screening, cnn alone": {**SCREENING, "backbone": None},
     "screening, timm alone": {**SCREENING, "cnn": None, "backbone": "test_resnet"},
     "screening, checkpointed": {**SCREENING, "checkpointing": True, "normalisation": "group"},
+    "screening, invasive": {**SCREENING, "backbone": None, "invasive": True},
     "patch": {"name": "patch", "cnn": [4, 6], "backbone": "blocks", "widths": [4, 8]},
 }
 every_network = pytest.mark.parametrize("arguments", NETWORKS.values(), ids=NETWORKS.keys())
@@ -124,7 +125,10 @@ def test_reading_the_maps_of_single_images_is_the_same_as_going_forward(argument
 def test_gradients_of_the_class_reach_every_parameter(arguments):
     network = build(arguments)
     output = network(torch.rand(6, 1, 64, 32), SEQUENCE, CONTEXT)
-    F.cross_entropy(output.class_logits, torch.tensor([0, 1, 2])).backward()
+    loss = F.cross_entropy(output.class_logits, torch.tensor([0, 1, 2]))
+    if output.invasive_logits is not None:
+        loss = loss + output.invasive_logits.sum()
+    loss.backward()
     without = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert without == []
 
@@ -215,3 +219,21 @@ def test_what_is_known_beside_the_image_matters(arguments):
     network(torch.rand(6, 1, 64, 32), SEQUENCE, given).class_logits.square().sum().backward()
     last = torch.tensor([2, 3, 5])
     assert (given.grad[last].abs() > 0).all()
+
+
+def test_telling_invasive_cancers_changes_no_other_answer_and_can_be_left_out():
+    plain, asked = build(SCREENING).eval(), build({**SCREENING, "invasive": True}).eval()
+    asked.load_state_dict(plain.state_dict(), strict=False)
+    images = torch.rand(6, 1, 64, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        before, after = (network(images, SEQUENCE, CONTEXT) for network in (plain, asked))
+    assert torch.equal(before.class_logits, after.class_logits)
+    assert before.invasive_logits is None
+    assert after.invasive_logits.shape == (len(after.class_logits),)
+    # The configuration of a checkpoint from before there was this answer has no word of it.
+    before_it = {name: value for name, value in network_config(plain).items() if name != "invasive"}
+    create_network(**before_it).load_state_dict(plain.state_dict())
+    asked.leave_out_invasive()
+    assert not asked.answers_invasive
+    assert asked.config() == plain.config()
+    plain.load_state_dict(asked.state_dict())

@@ -16,7 +16,7 @@ def test_a_pack_gives_back_what_was_packed(discs: Callable[..., TrainingArrays],
     arrays.save(tmp_path / "pack.npz")
     back = TrainingArrays.load(tmp_path / "pack.npz")
     assert np.abs(back.images.astype(float) - arrays.images.astype(float)).max() <= 0.5 / 255 + 1e-3
-    for name in ("masks", "has_mask", "labels", "ids", "groups"):
+    for name in ("masks", "has_mask", "labels", "ids", "groups", "invasive"):
         np.testing.assert_array_equal(getattr(back, name), getattr(arrays, name))
     assert back.fingerprint() == arrays.fingerprint()
 
@@ -67,6 +67,24 @@ def test_a_pack_from_before_there_were_cases_is_read(
     back = TrainingArrays.load(tmp_path / "old.npz")
     assert back.cases.single
     assert back.fingerprint() == arrays.fingerprint()
+
+
+def test_what_is_known_of_cancers_goes_with_its_cases(
+    breasts: Callable[..., TrainingArrays], tmp_path: Path
+) -> None:
+    unknown = breasts(6)
+    assert unknown.invasive.tolist() == [-1] * 6
+    arrays = dataclasses.replace(unknown, invasive=np.array([-1, -1, 1, -1, -1, 0]))
+    assert arrays.fingerprint() != unknown.fingerprint()
+    arrays.save(tmp_path / "pack.npz")
+    assert TrainingArrays.load(tmp_path / "pack.npz").invasive.tolist() == arrays.invasive.tolist()
+    chosen = arrays.select(np.array([5, 0]))
+    assert chosen.invasive.tolist() == [0, -1]
+    assert TrainingArrays.concatenate([chosen, arrays]).invasive.tolist() == [0, -1, *arrays.invasive]
+    # A pack from before it was asked says nothing of it.
+    with np.load(tmp_path / "pack.npz") as packed:
+        np.savez_compressed(tmp_path / "old.npz", **{n: packed[n] for n in packed if n != "invasive"})
+    assert TrainingArrays.load(tmp_path / "old.npz").fingerprint() == unknown.fingerprint()
 
 
 def test_selected_breasts_bring_all_their_images_and_no_others(

@@ -20,9 +20,10 @@ class _Answers(nn.Module):
         super().__init__()
         self.unused = nn.Parameter(torch.zeros(1))
         self.mask_logits, self.class_logits = mask_logits, class_logits
+        self.invasive_logits: Tensor | None = None
 
     def forward(self, image: Tensor) -> HybridOutput:
-        return HybridOutput(self.mask_logits, self.class_logits)
+        return HybridOutput(self.mask_logits, self.class_logits, self.invasive_logits)
 
 
 def _logit(p: float) -> float:
@@ -111,3 +112,20 @@ def test_without_a_malignant_case_there_is_no_operating_point() -> None:
     choice = choose_on_validation(network, _arrays(np.zeros((2, 4, 4), bool), [0, 1]))
     assert choice.operating_point is None
     assert "malignant" not in choice.thresholds
+
+
+def test_whether_cancers_are_invasive_is_calibrated_by_itself() -> None:
+    network = _Answers(torch.zeros(31, 1, 2, 2), torch.zeros(31, 3))
+    network.invasive_logits = torch.full((31,), 4.0)
+    arrays = _arrays(np.zeros((31, 2, 2), bool), [2] * 30 + [0])
+    # Of 30 cancers that look alike 20 are invasive: odds of 2 to 1 for a logit of 4 / T.
+    arrays.invasive[:30] = [1] * 20 + [0] * 10
+    choice = choose_on_validation(network, arrays)  # type: ignore[arg-type]
+    assert 4.0 / choice.calibration["invasive_temperature"] == pytest.approx(np.log(2), abs=1e-3)
+    assert choice.figures["auc_invasive"] == 0.5
+    arrays.invasive[20] = -1
+    few = choose_on_validation(network, arrays)  # type: ignore[arg-type]
+    assert "invasive_temperature" not in few.calibration
+    arrays.invasive[:30] = 1
+    alike = choose_on_validation(network, arrays)  # type: ignore[arg-type]
+    assert "auc_invasive" not in alike.figures

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -84,3 +86,25 @@ def test_saying_nothing_everywhere_is_no_way_out_of_pooled_dice():
     nothing = torch.full((8, 1, 6, 6), -20.0)
     assert float(soft_dice_loss(nothing, masks).mean()) < 0.1
     assert float(soft_dice_loss(nothing, masks, pooled=True).mean()) == pytest.approx(0.5, abs=0.01)
+
+
+def test_only_cancers_of_which_it_is_known_teach_which_are_invasive() -> None:
+    logits = torch.tensor([0.0, 2.0, -1.0, 5.0], requires_grad=True)
+    truth = torch.tensor([1, 0, -1, -1])
+    cases = {
+        "masks": torch.zeros(4, 1, 2, 2),
+        "has_mask": torch.zeros(4).bool(),
+        "labels": torch.full((4,), 2),
+    }
+    given = (torch.zeros(4, 1, 2, 2), torch.zeros(4, 3))
+    parts = JointLoss(class_weight=3.0)(*given, **cases, invasive_logits=logits, invasive=truth)
+    # -log sigmoid(0) and -log(1 - sigmoid(2)).
+    expected = (math.log(2) + math.log(1 + math.exp(2))) / 2
+    assert float(parts.invasive.detach()) == pytest.approx(expected)
+    assert float(parts.total.detach()) == pytest.approx(3 * (math.log(3) + expected))
+    parts.total.backward()
+    assert logits.grad is not None
+    assert (logits.grad != 0).tolist() == [True, True, False, False]
+    unknown = JointLoss()(*given, **cases, invasive_logits=logits, invasive=torch.full((4,), -1))
+    assert float(unknown.invasive.detach()) == 0
+    assert float(JointLoss()(*given, **cases).invasive) == 0

@@ -70,8 +70,13 @@ def test_images_without_a_mask_and_priors_give_none(three: TrainingArrays) -> No
     # Image 1 is the prior of image 2, which is the one that is judged.
     context = np.zeros((2, three.cases.context.shape[1]), np.float32)
     cases = Cases.of_lists(["breast"], [[1, 2]], [[False, True]], [context])
-    breast = dataclasses.replace(three, labels=np.array([2]), groups=np.array(["q"]), cases=cases)
-    assert pieces_of(breast, size=8, seed=0).labels.tolist() == [2, 2, 2, 0]
+    breast = dataclasses.replace(
+        three, labels=np.array([2]), groups=np.array(["q"]), cases=cases, invasive=np.array([1])
+    )
+    pieces = pieces_of(breast, size=8, seed=0)
+    assert pieces.labels.tolist() == [2, 2, 2, 0]
+    # The tissue beside an invasive cancer is no cancer.
+    assert pieces.invasive.tolist() == [1, 1, 1, -1]
 
 
 def test_images_smaller_than_a_piece_are_refused(three: TrainingArrays) -> None:

@@ -83,6 +83,14 @@ def test_a_breast_of_which_nothing_is_known_now_is_left_out_though_its_prior_is_
     assert in_breasts(images, [NEW], RECORDS) is None
 
 
+def test_a_breast_is_invasive_where_an_image_of_its_newest_exam_says_so() -> None:
+    images = _images({"old-cc": MALIGNANT, "old-mlo": MALIGNANT, "cc": MALIGNANT, "mlo": MALIGNANT})
+    images.invasive[:] = [1, -1, -1, 0]
+    arrays = in_breasts(images, [NEW, OLD], RECORDS)
+    assert arrays is not None
+    assert dict(zip(arrays.keys.tolist(), arrays.invasive.tolist(), strict=True)) == {"cc": 0, "old-cc": 1}
+
+
 def test_an_outline_is_enough_to_be_learned_from() -> None:
     images = _images(dict.fromkeys(RECORDS, UNKNOWN), masks=("mlo",))
     arrays = in_breasts(images, [NEW], RECORDS)

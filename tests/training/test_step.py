@@ -86,6 +86,25 @@ def test_masks_of_a_network_that_does_not_outline_are_not_trained(breasts: Breas
     assert all(torch.equal(g, others[k]) for k, g in gradients.items())
 
 
+def test_unknown_cases_do_not_teach_which_cancers_are_invasive(breasts: Breasts) -> None:
+    network = create_network("screening", cnn=(4, 8), backbone=None, hidden=4, features=4, invasive=True)
+    arrays = breasts(6)
+    figures, gradients = _gradients(network, arrays)
+    head = [name for name in gradients if name.startswith("invasive")]
+    assert len(head) == 2
+    assert not any(gradients[name].any() for name in head)
+    assert figures[4] == 0
+    arrays.invasive[[2, 5]] = [1, 0]
+    whole, known = _gradients(network, arrays)
+    assert all(known[name].any() for name in head)
+    assert whole[0] == pytest.approx(float(whole[3] + whole[4]))
+    # In parts of which some have no such case, nothing else comes out.
+    parts, in_parts = _gradients(network, arrays, max_images=5)
+    torch.testing.assert_close(parts, whole)
+    for name, gradient in known.items():
+        torch.testing.assert_close(in_parts[name], gradient, msg=name, atol=1e-6, rtol=1e-4)
+
+
 def test_a_prior_shared_by_two_breasts_reaches_both(breasts: Breasts, tiny_sequences: Sequences) -> None:
     arrays, network = breasts(4), tiny_sequences().eval()
     shared = arrays.cases.images[arrays.cases.offsets[1]]
@@ -105,5 +124,5 @@ def test_no_gradient_is_left_in_the_figures(
     breasts: Breasts, tiny_sequences: Sequences, max_images: int | None
 ) -> None:
     figures, _ = _gradients(tiny_sequences(), breasts(3), max_images=max_images)
-    assert figures.shape == (4,)
+    assert figures.shape == (5,)
     assert not figures.requires_grad

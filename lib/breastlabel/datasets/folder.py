@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from breastlabel.datasets.invasiveness import INVASIVE
 from breastlabel.datasets.source import (
     Painter,
     SourceImage,
@@ -38,6 +39,7 @@ _VOCABULARIES: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
     ("side", "laterality", {s.value: s for s in Laterality}),
     ("view", "view_position", {v.value: v for v in ViewPosition}),
 )
+_YES_NO = {"yes": True, "no": False, "1": True, "0": False, "true": True, "false": False}
 _CLASSES = {c.label: c for c in LesionClass} | {str(int(c)): c for c in LesionClass}
 
 
@@ -49,8 +51,9 @@ def list_folder(source: Path) -> SourceListing:
       class, with which it is painted.
     - A table: the only ``.csv`` of the folder, with the column ``image`` (file name, with or without suffix)
       and, each optional, ``patient``, ``class`` (normal, benign, malignant, or 0, 1, 2), ``modality`` (MG or
-      US), ``side`` (R or L), ``view`` (CC, MLO, ...), ``study`` and ``date`` (YYYY-MM-DD); case does not
-      matter. Where the table names no patient, a DICOM header does; else an image is a patient of its own.
+      US), ``side`` (R or L), ``view`` (CC, MLO, ...), ``study``, ``date`` (YYYY-MM-DD) and, of a cancer,
+      ``invasive`` (yes or no); case does not matter. Where the table names no patient, a DICOM header does;
+      else an image is a patient of its own.
     - A file name that says side and view, such as ``7_R_MLO.png`` (`side_and_view`): a mammogram.
 
     Raises:
@@ -110,6 +113,10 @@ def _told(row: Mapping[str, str], stem: str) -> tuple[dict[str, Any], str | None
             told["acquired"] = date.fromisoformat(text)
         except ValueError:
             return {}, f"date must be YYYY-MM-DD; the table says '{text}'"
+    if text := row.get("invasive", ""):
+        if text.lower() not in _YES_NO:
+            return {}, f"invasive must be yes or no; the table says '{text}'"
+        told["metadata"] = {INVASIVE: _YES_NO[text.lower()]}
     if row.get("study"):
         # Studies are numbered from 1 for each patient at many a site.
         told["study"] = f"{row.get('patient', '')}/{row['study']}"

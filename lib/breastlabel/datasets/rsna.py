@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from breastlabel.datasets.invasiveness import INVASIVE
 from breastlabel.datasets.source import SourceImage, SourceListing, paint_outlines
 from breastlabel.datasets.source_files import by_stem, find_table, image_files, number_of, rows_by, table_rows
 from breastlabel.imaging import Density, Laterality, LesionClass, Modality, ViewPosition
@@ -37,9 +38,10 @@ def list_rsna(source: Path) -> SourceListing:
       at all. These have a class without a label map. Leaving them out would leave that site with cancers
       and biopsies only, and a model would learn the site.
 
-    BI-RADS (0, 1, 2, of the screening), ``invasive``, ``difficult_negative_case``, ``site`` and the machine
-    are kept. All images of a woman are one exam; the headers' dates are those of the de-identification, and
-    no date is kept. Kaggle's test set has no classes and is not read, so there is no partition to keep.
+    BI-RADS (0, 1, 2, of the screening), ``difficult_negative_case``, ``site`` and the machine are kept, and
+    ``invasive`` of a cancer; of a breast without one its 0 says nothing. All images of a woman are one exam;
+    the headers' dates are those of the de-identification, and no date is kept. Kaggle's test set has no
+    classes and is not read, so there is no partition to keep.
 
     Args:
         source: the folder that holds table and images, at any depth.
@@ -115,7 +117,10 @@ def _metadata(row: Mapping[str, str]) -> dict[str, Any]:
         known["density"] = row["density"].upper()
     if (birads := number_of(row.get("birads", ""))) is not None:
         known["birads"] = int(birads)
-    for name in ("implant", "invasive", "difficult_negative_case"):
+    flags = ["implant", "difficult_negative_case"]
+    if _flag(row, "cancer"):
+        flags.append(INVASIVE)
+    for name in flags:
         if (flag := _flag(row, name)) is not None:
             known[name] = flag
     for name, column in (("machine", "machine_id"), ("site", "site_id")):

@@ -11,8 +11,14 @@ Row = tuple[str, Any, str, int]
 
 
 def breast_sections(metrics: Mapping[str, Any]) -> list[tuple[str, list[Row]]]:
-    """(section, [(measure, interval, meaning, n)]) of ``consistency`` and ``evidence``, where measured."""
+    """(section, [(measure, interval, meaning, n)]) of ``invasive``, ``consistency`` and ``evidence``, where
+    measured."""
     sections = []
+    if "invasive" in metrics:
+        told = metrics["invasive"]
+        meaning = f"malignant breasts of which it is known, {told['n_invasive']} of them invasive"
+        rows_of_it: list[Row] = [("AUC invasive", told["auc"], meaning, told["n"])]
+        sections.append(("Invasive or in situ", rows_of_it))
     if "consistency" in metrics:
         found = metrics["consistency"]
         rows = [

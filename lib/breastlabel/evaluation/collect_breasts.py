@@ -59,7 +59,7 @@ def collect_breasts(
     for done, (breast, read_seconds) in enumerate(timed_items(breasts), start=1):
         try:
             prediction, cases = _measure(predictor, breast, read_seconds, explain=explain, pictures=pictures)
-            rows.append(_breast_row(breast, cases))
+            rows.append(_breast_row(breast, prediction, cases))
             images += cases
             if checks:
                 group = rows[-1].group
@@ -106,7 +106,7 @@ def _measure(
     return prediction, cases
 
 
-def _breast_row(breast: LabelledBreast, cases: list[Case]) -> Case:
+def _breast_row(breast: LabelledBreast, prediction: Any, cases: list[Case]) -> Case:
     first = cases[0]
 
     def said(name: str) -> str | None:
@@ -125,5 +125,7 @@ def _breast_row(breast: LabelledBreast, cases: list[Case]) -> Case:
         view="+".join(sorted({case.view for case in cases if case.view})) or None,
         machine=said("machine"),
         type=said("type"),
+        invasive=breast.invasive,
+        invasive_probability=prediction.invasive_probability,
         breast=breast.key,
     )

@@ -231,7 +231,10 @@ def _per_image(table: EvaluationTable) -> list[dict[str, Any]]:
 
 
 def _per_breast(table: EvaluationTable) -> list[dict[str, Any]]:
-    kept = ("label", "probabilities", "predicted", "age", "density", "machine", "type", "view", "dataset")
+    kept = (
+        "label", "probabilities", "predicted", "invasive", "invasive_probability",
+        "age", "density", "machine", "type", "view", "dataset",
+    )  # fmt: skip
     rows = [(case.breast, _plain(case)) for case in table.cases]
     return [{"breast": key, **{name: row[name] for name in kept}} for key, row in rows]
 

@@ -26,6 +26,7 @@ class LabelledBreast:
         newest: of each image, whether it is of the exam that is judged.
         contexts: (images, CONTEXT_SIZE).
         label: the worst class known now of an image of that exam; None where none is.
+        invasive: whether its cancer is invasive and not in situ; None where nobody says so.
     """
 
     key: str
@@ -33,6 +34,7 @@ class LabelledBreast:
     newest: tuple[bool, ...]
     contexts: FloatArray
     label: LesionClass | None
+    invasive: bool | None = None
 
     @property
     def judged(self) -> list[int]:
@@ -89,6 +91,7 @@ def _load(
     records: Mapping[str, Any],
     on_error: Callable[[Any, BreastLabelError], None] | None,
 ) -> LabelledBreast | None:
+    from breastlabel.datasets.invasiveness import invasive_cancer, worst_invasive
     from breastlabel.datasets.loading import load_labelled_image
     from breastlabel.datasets.sequences import context_of, worst_class
 
@@ -110,4 +113,5 @@ def _load(
     if not known:
         return None
     label = worst_class(image.label for image in known)
-    return LabelledBreast(case.key, tuple(images), tuple(newest), np.stack(contexts), label)
+    invasive = worst_invasive(invasive_cancer(image.record, image.label) for image in known)
+    return LabelledBreast(case.key, tuple(images), tuple(newest), np.stack(contexts), label, invasive)

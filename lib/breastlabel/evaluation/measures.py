@@ -32,7 +32,8 @@ def compute_metrics(
     """All of ``metrics.json``; a measure that is undefined on these images is None.
 
     Where breasts were judged, the classes are counted by breast (``analysed`` is "breast", ``n_breasts`` says
-    how many), the outlines by image.
+    how many), the outlines by image. Of a model that tells invasive cancers from those in situ, ``invasive``
+    has the ``auc`` over the malignant breasts of which it is known: ``n``, of them ``n_invasive``.
 
     Args:
         checkpoint: version of the model.
@@ -53,6 +54,7 @@ def compute_metrics(
         "n_patients": table.n_patients,
         "segmentation": _segmentation(table, bootstrap),
         "classification": _classification(judged, judged_bootstrap),
+        **_invasive(judged, judged_bootstrap),
         "subgroups": subgroup_measures(table, bootstrap, judged_bootstrap),
         "timing": _timing(table, bootstrap, device),
     }
@@ -130,6 +132,18 @@ def _classification(table: EvaluationTable, bootstrap: Bootstrap) -> dict[str, A
         "ece": interval(cls.expected_calibration_error, labels, probabilities),
         "confusion_matrix": cls.confusion_matrix(labels, predicted).tolist(),
     }
+
+
+def _invasive(table: EvaluationTable, bootstrap: Bootstrap) -> dict[str, Any]:
+    """Nothing of a model that does not tell."""
+    if all(case.invasive_probability is None for case in table.cases):
+        return {}
+    known = np.array([None not in (c.invasive, c.invasive_probability) for c in table.cases], dtype=bool)
+    told = [case for case, there in zip(table.cases, known, strict=True) if there]
+    invasive = np.array([case.invasive for case in told], dtype=bool)
+    scores = np.array([case.invasive_probability for case in told], dtype=np.float64)
+    area = bootstrap.interval(lambda w: cls.auc(invasive, scores, w[:, known]))
+    return {"invasive": {"n": len(told), "n_invasive": int(invasive.sum()), "auc": area}}
 
 
 def _timing(table: EvaluationTable, bootstrap: Bootstrap, device: str) -> dict[str, Any]:

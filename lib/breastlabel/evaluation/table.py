@@ -59,6 +59,8 @@ class Case:
         age: years, NaN where unknown.
         density, view, machine, type: subgroup names, None where unknown.
         peak_in_lesion: whether the heat map's peak lies in the reader's outline; None where not asked.
+        invasive: whether the cancer of a breast is invasive and not in situ; None where nobody says so.
+        invasive_probability: by the model, if there is a cancer; None where it does not tell.
         breast: key of the breast that was judged as one; None where the image was judged by itself.
         seconds: by stage.
         picture: None where none was kept.
@@ -91,6 +93,8 @@ class Case:
     machine: str | None = None
     type: str | None = None
     peak_in_lesion: bool | None = None
+    invasive: bool | None = None
+    invasive_probability: float | None = None
     breast: str | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     picture: Picture | None = None

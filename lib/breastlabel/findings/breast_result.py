@@ -68,8 +68,9 @@ class BreastResults:
         """Everything but the mask's pixels for one image, as `result_json`, and of the breast:
 
         ``breast``: its ``laterality``, calibrated probabilities, ``predicted_class``, ``uncertainty``,
-        ``above_operating_point``; ``sequence``: the images that were looked at, oldest first, each with
-        ``image_id``, ``laterality``, ``view_position``, ``role`` ("asked", "view" or "prior") and
+        ``above_operating_point``, and, of a model that tells, ``invasive_probability``: that the cancer is
+        invasive and not in situ, if there is one; ``sequence``: the images that were looked at, oldest first,
+        each with ``image_id``, ``laterality``, ``view_position``, ``role`` ("asked", "view" or "prior") and
         ``months_before`` the newest exam, never a date; ``left_out``: images of the patient that were not,
         and why; ``notes``: what could not be known. A finding of the newest exam has a ``change`` against
         the newest older image of its view.
@@ -87,6 +88,7 @@ class BreastResults:
                 "malignancy_probability": round(float(breast.malignancy_probability), 6),
                 "uncertainty": rounded_scores(breast.uncertainty),
                 "above_operating_point": breast.above_operating_point,
+                **_invasive(breast.invasive_probability),
             },
             "sequence": [self._shown(i) for i in range(len(self._views))],
             "left_out": [
@@ -162,3 +164,7 @@ class BreastResults:
             "role": role,
             "months_before": self._months_before(index),
         }
+
+
+def _invasive(probability: float | None) -> dict[str, float]:
+    return {} if probability is None else {"invasive_probability": round(float(probability), 6)}

@@ -139,6 +139,7 @@ CLASS_PROBABILITIES = {
     LesionClass.NORMAL: _own("p-normal", "Probability of no lesion"),
     LesionClass.BENIGN: _own("p-benign", "Probability of a benign lesion"),
 }
+PROBABILITY_OF_INVASIVE = _own("p-invasive-canc", "Probability of invasive cancer if malignant")
 GIVEN_LESION = _own("p-malignant-les", "Probability of malignancy if this is a lesion")
 ABOVE_OPERATING_POINT = _own("above-threshold", "Above the operating point")
 UNCERTAINTIES = {

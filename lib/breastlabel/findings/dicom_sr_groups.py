@@ -46,6 +46,7 @@ def breast_group(
     probabilities = judged.get("class_probabilities") or {}
     percentages = [(coded.PROBABILITY_OF_CANCER, judged.get("malignancy_probability"))]
     percentages += [(name, probabilities.get(c.label)) for c, name in coded.CLASS_PROBABILITIES.items()]
+    percentages.append((coded.PROBABILITY_OF_INVASIVE, judged.get("invasive_probability")))
     evaluations = [_evaluation(coded.CLASS_TAKEN, coded.CLASSES[_CLASSES[judged["predicted_class"]]])]
     above = judged.get("above_operating_point")
     if above is not None:

@@ -19,6 +19,7 @@ __all__ = [
     "fit_temperature",
     "negative_log_likelihood",
     "reliability_bins",
+    "two_classes",
 ]
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -38,6 +39,12 @@ class ReliabilityBins(NamedTuple):
 def apply_temperature(logits: Floats, temperature: float) -> npt.NDArray[np.float64]:
     """Softmax over the last axis of ``logits / temperature``."""
     return np.asarray(softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=-1))
+
+
+def two_classes(logits: Floats) -> npt.NDArray[np.float64]:
+    """Logits (...) of a sigmoid as those (..., 2) of a softmax: of "no", which is 0, and of "yes"."""
+    yes = np.asarray(logits, dtype=np.float64)
+    return np.stack([np.zeros_like(yes), yes], axis=-1)
 
 
 def negative_log_likelihood(logits: Floats, labels: Ints, *, temperature: float = 1.0) -> float:

@@ -170,6 +170,7 @@ class EnsemblePredictor:
                 heat_map=heats[i],
                 explained=None if heats[i] is None else explained,
                 above_operating_point=above,
+                invasive_probability=pooled.invasive,
             )
             for i, image in enumerate(images)
         )
@@ -183,6 +184,7 @@ class EnsemblePredictor:
             checkpoint_version=self.version,
             uncertainty={**scores, **pooled.disagreement(judged)},
             above_operating_point=above,
+            invasive_probability=pooled.invasive,
             seconds=stages.seconds,
         )
 
@@ -206,6 +208,7 @@ class _Pool:
         self.newest: tuple[bool, ...] = ()
         self.classes: list[list[float]] = []
         self.outlined = False
+        self._invasive: list[float] = []
         self._level = level
         self._sums = [np.zeros(image.shape, np.float32) for image in images]
         self._squares = [np.zeros(image.shape, np.float32) for image in images]
@@ -219,6 +222,8 @@ class _Pool:
         self.classes.append([answer.class_probabilities[c.label] for c in LesionClass])
         if answer.uncertainty is not None:
             self._dropout.append(answer.uncertainty["mutual_information"])
+        if answer.invasive_probability is not None:
+            self._invasive.append(answer.invasive_probability)
         if not outlines:
             return
         self.outlined = True
@@ -229,6 +234,11 @@ class _Pool:
             self._squares[i] += lesion * lesion
             step = max(1, round((lesion.size / _COMPARED_PIXELS) ** 0.5))
             self._reduced[i].append(lesion[::step, ::step].copy())
+
+    @property
+    def invasive(self) -> float | None:
+        """Mean probability that the cancer is invasive, of the members that tell; None where none does."""
+        return float(np.mean(self._invasive)) if self._invasive else None
 
     def lesions(self) -> list[FloatArray]:
         """Mean lesion probability of each image."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,14 @@ from torch import Tensor, nn
 from breastlabel.errors import UnknownNameError
 from breastlabel.networks import HybridNetwork, HybridOutput, stochastic_passes
 
-__all__ = ["AUGMENTATIONS", "RawAnswer", "augmented_pass", "check_augmentations", "dropout_passes"]
+__all__ = [
+    "AUGMENTATIONS",
+    "RawAnswer",
+    "augmented_pass",
+    "averaged",
+    "check_augmentations",
+    "dropout_passes",
+]
 
 # Each view is its own inverse: the axes (of a (B, C, H, W) tensor) that are flipped.
 AUGMENTATIONS: dict[str, tuple[int, ...]] = {
@@ -37,15 +44,30 @@ def augmented_pass(network: nn.Module, images: Tensor, *, views: Sequence[str] =
 
     Logits, not probabilities, are averaged, so that the temperature fitted on logits still applies.
     """
-    output: HybridOutput = network(images)
+    return averaged(network, images, views)
+
+
+def averaged(run: Callable[[Tensor], HybridOutput], images: Tensor, views: Sequence[str]) -> HybridOutput:
+    """The mean of the logits of images and their ``views``, float32, mask logits flipped back.
+
+    Args:
+        run: from images (M, 1, H, W) to the answer; all of them are flipped alike.
+        views: names in `AUGMENTATIONS`.
+    """
+    output = run(images)
     masks, classes = output.mask_logits.float(), output.class_logits.float()
+    invasive = None if output.invasive_logits is None else output.invasive_logits.float()
+    if not views:
+        return HybridOutput(masks, classes, invasive)
     for name in views:
         axes = AUGMENTATIONS[name]
-        turned: HybridOutput = network(images.flip(axes))
+        turned = run(images.flip(axes))
         masks = masks + turned.mask_logits.float().flip(axes)
         classes = classes + turned.class_logits.float()
+        if invasive is not None and turned.invasive_logits is not None:
+            invasive = invasive + turned.invasive_logits.float()
     n = 1 + len(views)
-    return RawAnswer(masks / n, classes / n)
+    return HybridOutput(masks / n, classes / n, None if invasive is None else invasive / n)
 
 
 def dropout_passes(network: HybridNetwork, image: Tensor, *, n: int, seed: int) -> RawAnswer:

@@ -36,6 +36,8 @@ class Prediction:
         explained: the class that the heat map is for.
         above_operating_point: whether the probability of malignancy reaches the threshold that was chosen for
             a stated sensitivity; None where the checkpoint names none.
+        invasive_probability: calibrated, that the cancer is invasive and not in situ, if there is one; None
+            where the checkpoint does not tell.
     """
 
     mask: LabelArray
@@ -49,6 +51,7 @@ class Prediction:
     heat_map: FloatArray | None = None
     explained: LesionClass | None = None
     above_operating_point: bool | None = None
+    invasive_probability: float | None = None
 
 
 def decide(

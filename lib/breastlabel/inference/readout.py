@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from breastlabel.imaging.image import FloatArray
 from breastlabel.imaging.vocabulary import LesionClass
-from breastlabel.inference.calibration import apply_temperature
+from breastlabel.inference.calibration import apply_temperature, two_classes
 from breastlabel.inference.morphology import BoolArray, clean_mask, threshold
 from breastlabel.inference.superpixels import refine
 
@@ -34,6 +34,7 @@ class Readout:
         superpixel_options: of `refine`.
         operating_point: probability of malignancy from which a case is called positive, chosen for a stated
             sensitivity; None where none was chosen.
+        invasive_temperature: by which logits of invasiveness are divided.
     """
 
     temperature: float = 1.0
@@ -44,6 +45,7 @@ class Readout:
     superpixels: bool = False
     superpixel_options: Mapping[str, Any] = field(default_factory=dict)
     operating_point: float | None = None
+    invasive_temperature: float = 1.0
 
     @classmethod
     def of(cls, spec: Mapping[str, Any], *, superpixels: bool | None = None) -> Readout:
@@ -60,11 +62,16 @@ class Readout:
             superpixels=bool(inference.get("superpixels", False)) if superpixels is None else superpixels,
             superpixel_options=dict(inference.get("superpixel_options", {})),
             operating_point=None if point is None else float(point),
+            invasive_temperature=float(spec.get("calibration", {}).get("invasive_temperature", 1.0)),
         )
 
     def probabilities(self, logits: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
         """Calibrated probabilities over the last axis."""
         return apply_temperature(logits, self.temperature)
+
+    def invasive(self, logits: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+        """Calibrated probabilities that a cancer is invasive, if there is one."""
+        return apply_temperature(two_classes(logits), self.invasive_temperature)[..., 1]
 
     def refined(self, lesion: FloatArray, pixels: FloatArray) -> FloatArray:
         """A restored probability map (rows, cols), within [0, 1], after superpixels where they are on."""

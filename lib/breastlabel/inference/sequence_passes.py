@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from breastlabel.imaging.image import FloatArray
 from breastlabel.inference.gradcam import grad_cam, unit_heat
-from breastlabel.inference.passes import AUGMENTATIONS
+from breastlabel.inference.passes import averaged
 from breastlabel.networks import HybridOutput, stochastic_passes
 from breastlabel.networks.sequences import SequenceBatch, SequenceNetwork
 
@@ -29,19 +29,9 @@ def sequence_pass(
         views: names in `AUGMENTATIONS`; all images of the sequence are flipped alike.
 
     Returns:
-        ``mask_logits`` (M, 1, H, W), ``class_logits`` (B, K), float32.
+        ``mask_logits`` (M, 1, H, W), ``class_logits`` (B, K), ``invasive_logits`` (B,) or None, float32.
     """
-    output: HybridOutput = network(*batch)
-    masks, classes = output.mask_logits.float(), output.class_logits.float()
-    if not views:
-        return HybridOutput(masks, classes)
-    for name in views:
-        axes = AUGMENTATIONS[name]
-        turned: HybridOutput = network(batch.images.flip(axes), batch.sequence, batch.context)
-        masks = masks + turned.mask_logits.float().flip(axes)
-        classes = classes + turned.class_logits.float()
-    n = 1 + len(views)
-    return HybridOutput(masks / n, classes / n)
+    return averaged(lambda images: network(images, batch.sequence, batch.context), batch.images, views)
 
 
 def sequence_dropout_passes(

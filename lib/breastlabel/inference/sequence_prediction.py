@@ -30,6 +30,8 @@ class SequencePrediction:
             over the images of the newest exam, and absent where the network outlines nothing.
         above_operating_point: whether the probability of malignancy reaches the threshold that was chosen for
             a stated sensitivity; None where the checkpoint names none.
+        invasive_probability: calibrated, that the cancer is invasive and not in situ, if there is one; None
+            where the checkpoint does not tell.
         seconds: that each stage took: ``prepare``, ``forward``, ``uncertainty``, ``explain``, ``restore``.
     """
 
@@ -41,6 +43,7 @@ class SequencePrediction:
     checkpoint_version: str
     uncertainty: Mapping[str, float] | None = None
     above_operating_point: bool | None = None
+    invasive_probability: float | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 

@@ -71,6 +71,9 @@ class SequencePredictor:
         with stages("forward"), self._lock:
             answer = sequence_pass(self._network, batch, views=self._views)
         probabilities = by_class(self._readout.probabilities(answer.class_logits.cpu().numpy())[0])
+        invasive = None
+        if answer.invasive_logits is not None:
+            invasive = float(self._readout.invasive(answer.invasive_logits.cpu().numpy())[0])
         spread = _Spread({}, [{}] * len(images), [None] * len(images))
         if asked.passes > 0:
             with stages("uncertainty"):
@@ -100,6 +103,7 @@ class SequencePredictor:
                 heat_map=heats[i],
                 explained=explained if asked.explain else None,
                 above_operating_point=above,
+                invasive_probability=invasive,
             )
             for i, image in enumerate(images)
         )
@@ -112,6 +116,7 @@ class SequencePredictor:
             checkpoint_version=self._checkpoint.version,
             uncertainty=spread.breast or None,
             above_operating_point=above,
+            invasive_probability=invasive,
             seconds=stages.seconds,
         )
 
@@ -233,6 +238,7 @@ def alone(images: Sequence[BreastImage], predict: Callable[[BreastImage], Predic
         checkpoint_version=prediction.checkpoint_version,
         uncertainty=prediction.uncertainty,
         above_operating_point=prediction.above_operating_point,
+        invasive_probability=prediction.invasive_probability,
         seconds=stages.seconds,
     )
 

@@ -18,10 +18,13 @@ class HybridOutput(NamedTuple):
     Attributes:
         mask_logits: (B, 1, H, W), one lesion logit a pixel of the input; its sigmoid is the probability.
         class_logits: (B, n_classes) in the order of ``LesionClass``; their softmax are the probabilities.
+        invasive_logits: (B,), whose sigmoid is the probability that the cancer, if there is one, is invasive
+            and not in situ; None where the network does not answer that.
     """
 
     mask_logits: Tensor
     class_logits: Tensor
+    invasive_logits: Tensor | None = None
 
 
 class HybridNetwork(nn.Module, ABC):
@@ -32,9 +35,11 @@ class HybridNetwork(nn.Module, ABC):
 
     Attributes:
         stride: rows and columns of the input must be divisible by it.
+        answers_invasive: whether it tells invasive cancers from those in situ.
     """
 
     stride: int = 1
+    answers_invasive: bool = False
 
     @abstractmethod
     def encode(self, image: Tensor) -> list[Tensor]:

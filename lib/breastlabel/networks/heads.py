@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from breastlabel.networks.texture import FeatureNorm
 
-__all__ = ["ClassHead", "MaskHead"]
+__all__ = ["ClassHead", "InvasiveHead", "MaskHead"]
 
 
 class MaskHead(nn.Module):
@@ -83,6 +83,21 @@ class ClassHead(nn.Module):
         if self.texture_norm is not None and texture is not None:
             parts.append(self.texture_norm(texture))
         logits: Tensor = self.project(self.dropout(torch.cat([part.float() for part in parts], dim=1)))
+        return logits.float()
+
+
+class InvasiveHead(nn.Module):
+    """One linear layer beside the class layer: is the cancer, if there is one, invasive? P3, figure 7."""
+
+    def __init__(self, in_features: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(in_features, 1)
+        nn.init.normal_(self.project.weight, std=0.01)
+        nn.init.zeros_(self.project.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, F) -> (B,) logits."""
+        logits: Tensor = self.project(features)[:, 0]
         return logits.float()
 
 

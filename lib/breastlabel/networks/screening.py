@@ -12,6 +12,7 @@ from breastlabel.errors import UnknownNameError
 from breastlabel.imaging.context import CONTEXT_SIZE
 from breastlabel.networks.aggregation import create_aggregation
 from breastlabel.networks.base import HybridOutput
+from breastlabel.networks.heads import InvasiveHead
 from breastlabel.networks.sequences import SequenceBatch, SequenceNetwork
 from breastlabel.networks.trunk import ImageTrunk
 
@@ -93,6 +94,7 @@ class ScreeningNet(SequenceNetwork):
         checkpointing: bool = False,
         n_classes: int = 3,
         pretrained: bool | str = False,
+        invasive: bool = False,
     ) -> None:
         """Build the network.
 
@@ -107,6 +109,7 @@ class ScreeningNet(SequenceNetwork):
             features: numbers that an image's pooled maps are reduced to before the recurrence.
             dropout: before the class layer.
             normalisation: see `ImageTrunk`, as ``checkpointing`` and ``pretrained``.
+            invasive: whether it also tells invasive cancers from those in situ.
 
         Raises:
             UnknownNameError: unknown backbone, recurrence or normalisation, or neither CNN nor backbone.
@@ -125,6 +128,7 @@ class ScreeningNet(SequenceNetwork):
             "n_classes": n_classes,
             # Whoever rebuilds the network from this has its weights, and needs no download.
             "pretrained": False,
+            "invasive": invasive,
         }
         self.trunk = BranchedTrunk(
             cnn=cnn,
@@ -141,6 +145,13 @@ class ScreeningNet(SequenceNetwork):
         self.classify = nn.Linear(self.aggregation.out_features, n_classes)
         nn.init.normal_(self.classify.weight, std=0.01)
         nn.init.zeros_(self.classify.bias)
+        self.invasive = InvasiveHead(self.aggregation.out_features) if invasive else None
+        self.answers_invasive = invasive
+
+    def leave_out_invasive(self) -> None:
+        """Take the head away that tells invasive cancers; the rest stays as it is."""
+        self.invasive, self.answers_invasive = None, False
+        self._config["invasive"] = False
 
     def encode(self, image: Tensor) -> list[Tensor]:
         """One map, with the channels of both branches."""
@@ -151,12 +162,13 @@ class ScreeningNet(SequenceNetwork):
         return features[-1]
 
     def read(self, features: list[Tensor], decoded: Tensor, batch: SequenceBatch) -> HybridOutput:
-        """Class logits (B, 3) of the breasts, and masks that say "no lesion"."""
+        """Class logits (B, 3) of the breasts, those of invasiveness, and masks that say "no lesion"."""
         deepest = features[-1]
         pooled = torch.cat([deepest.mean((2, 3)), deepest.amax((2, 3))], dim=1)
         described = torch.cat([self.reduce(pooled).float(), batch.context.float()], dim=1)
-        logits = self.classify(self.dropout(self.aggregation(described, batch)))
-        return HybridOutput(self.no_outline(batch.images), logits.float())
+        breast = self.dropout(self.aggregation(described, batch))
+        invasive = None if self.invasive is None else self.invasive(breast)
+        return HybridOutput(self.no_outline(batch.images), self.classify(breast).float(), invasive)
 
     def config(self) -> dict[str, object]:
         """The constructor's arguments as JSON values; ``pretrained`` is False, see there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +25,7 @@ __all__ = ["Preparation", "TrainingArrays"]
 _log = logging.getLogger(__name__)
 
 _EACH_ALONE = Cases.singles(np.zeros(0, str))
+_NOT_KNOWN = np.zeros(0, np.int64)
 
 
 class Preparation(Protocol):
@@ -47,6 +48,8 @@ class TrainingArrays:
         ids: (N,) image ids.
         groups: (C,) patient or near-duplicate group, the unit of splits and intervals.
         cases: which images make each case; by default each image is one.
+        invasive: (C,) int64, 1 where the case is an invasive cancer, 0 where it is one in situ, -1 where
+            nobody says so or there is none; by default of all.
     """
 
     images: npt.NDArray[np.float16]
@@ -56,12 +59,15 @@ class TrainingArrays:
     ids: npt.NDArray[np.str_]
     groups: npt.NDArray[np.str_]
     cases: Cases = _EACH_ALONE
+    invasive: npt.NDArray[np.int64] = field(default_factory=lambda: _NOT_KNOWN)
 
     def __post_init__(self) -> None:
+        if self.invasive is _NOT_KNOWN:
+            object.__setattr__(self, "invasive", np.full(len(self.labels), -1, np.int64))
         if self.cases is _EACH_ALONE:
             object.__setattr__(self, "cases", Cases.singles(self.ids))
         of_images = {len(a) for a in (self.images, self.masks, self.has_mask, self.ids)}
-        of_cases = {len(a) for a in (self.labels, self.groups, self.cases)}
+        of_cases = {len(a) for a in (self.labels, self.groups, self.cases, self.invasive)}
         if len(of_images) != 1 or len(of_cases) != 1 or self.images.shape != self.masks.shape:
             raise StudiesError(
                 f"images, masks, labels and ids must have one length and size; got {sorted(of_images)} for "
@@ -109,6 +115,9 @@ class TrainingArrays:
         parts = [self.ids.astype("S"), self.labels, np.packbits(self.masks.astype(bool))]
         if not self.cases.single:
             parts += [self.cases.offsets, self.cases.images, self.cases.newest]
+        # Not where nothing is known: the hash is then that of a version that did not ask.
+        if (self.invasive >= 0).any():
+            parts.append(self.invasive)
         for part in parts:
             digest.update(np.ascontiguousarray(part).tobytes())
         return digest.hexdigest()[:16]
@@ -124,6 +133,7 @@ class TrainingArrays:
             self.ids[images],
             self.groups[index],
             cases,
+            self.invasive[index],
         )
 
     @classmethod
@@ -157,7 +167,9 @@ class TrainingArrays:
         Raises:
             StudiesError: there is no image with a label.
         """
-        images, masks, has_mask, labels, ids, groups = [], [], [], [], [], []
+        from breastlabel.datasets.invasiveness import invasive_cancer
+
+        images, masks, has_mask, labels, ids, groups, invasive = [], [], [], [], [], [], []
         for done, item in enumerate(items, 1):
             if progress is not None:
                 progress(done)
@@ -175,6 +187,8 @@ class TrainingArrays:
             labels.append(-1 if item.label is None else int(item.label))
             ids.append(item.record.image_id)
             groups.append(item.record.group)
+            said = invasive_cancer(item.record, item.label)
+            invasive.append(-1 if said is None else int(said))
         if not ids:
             raise StudiesError(
                 "at least one labelled image is required in this split; got none; "
@@ -187,6 +201,7 @@ class TrainingArrays:
             np.asarray(labels, np.int64),
             np.asarray(ids, str),
             np.asarray(groups, str),
+            invasive=np.asarray(invasive, np.int64),
         )
 
     def save(self, path: Path) -> None:
@@ -199,6 +214,7 @@ class TrainingArrays:
             labels=self.labels,
             ids=self.ids,
             groups=self.groups,
+            invasive=self.invasive,
             **self.cases.arrays(),
         )
 
@@ -218,10 +234,11 @@ class TrainingArrays:
                 packed["groups"],
                 # A pack from before there were cases has none: each image is one.
                 Cases.from_arrays(packed) if "case_keys" in packed else Cases.singles(ids),
+                packed.get("invasive", _NOT_KNOWN),
             )
 
 
-_ARRAYS = ("images", "masks", "has_mask", "labels", "ids", "groups")
+_ARRAYS = ("images", "masks", "has_mask", "labels", "ids", "groups", "invasive")
 
 
 def _warn(record: ImageRecord, error: InvalidImageError) -> None:

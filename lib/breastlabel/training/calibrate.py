@@ -22,6 +22,9 @@ __all__ = ["Choice", "Kept", "choose_on_validation"]
 #: Of malignant cases, unless another is asked for.
 SENSITIVITY = 0.9
 
+#: Of each kind: chance parts fewer of them, and the temperature runs to its bound.
+_LEAST_CANCERS = 10
+
 _MASK_THRESHOLDS = np.round(np.arange(0.3, 0.71, 0.05), 2)
 # Never below one half: an image is called normal only where that is the likeliest answer.
 _NORMAL_THRESHOLDS = np.round(np.arange(0.5, 0.96, 0.05), 2)
@@ -39,7 +42,9 @@ class Choice:
     """What a checkpoint records of its validation split.
 
     Attributes:
-        calibration: ``temperature``, fitted by maximum likelihood (Guo et al., ICML 2017).
+        calibration: ``temperature``, fitted by maximum likelihood (Guo et al., ICML 2017);
+            ``invasive_temperature`` likewise, where the network tells invasive cancers and there are enough
+            of both kinds.
         thresholds: ``mask``, the probability from which a pixel belongs to a lesion, with the best mean
             Dice; ``normal``, the probability of normal from which an outline is withdrawn, with the best
             mean of Dice on images with a lesion and of empty masks on images without; ``malignant``, the
@@ -71,7 +76,7 @@ def choose_on_validation(
         kept: what to keep instead of choosing, where the images are too few; the figures are measured.
         sensitivity: for which ``malignant`` is chosen.
     """
-    from breastlabel.inference.calibration import apply_temperature, fit_temperature
+    from breastlabel.inference.calibration import apply_temperature, fit_temperature, two_classes
 
     temperature, thresholds = 1.0, {"mask": 0.5, "normal": 0.5}
     calibration = {"temperature": temperature}
@@ -87,6 +92,11 @@ def choose_on_validation(
         if len(np.unique(val.labels[known])) > 1:
             temperature = float(fit_temperature(outputs.class_logits[known], val.labels[known]))
             calibration = {"temperature": temperature}
+        told = val.invasive >= 0
+        kinds = np.bincount(val.invasive[told], minlength=2)
+        if outputs.invasive_logits is not None and kinds.min() >= _LEAST_CANCERS:
+            logits = two_classes(outputs.invasive_logits[told])
+            calibration["invasive_temperature"] = fit_temperature(logits, val.invasive[told])
         judged = judged_masks(network, val)
         if val.masks[judged].any():
             thresholds = _thresholds(outputs, val, judged, temperature)

@@ -16,6 +16,7 @@ from breastlabel.training.arrays import TrainingArrays
 from breastlabel.training.calibrate import Kept, choose_on_validation
 from breastlabel.training.checkpoint import save_checkpoint
 from breastlabel.training.curves import write_curves
+from breastlabel.training.invasive import invasive_counts, leave_out_unlearnable
 from breastlabel.training.precision import best_device
 from breastlabel.training.rehearsal import Batches
 from breastlabel.training.settings import TrainingSettings
@@ -56,6 +57,8 @@ def fit_checkpoint(
 ) -> Path:
     """Fit a network on prepared arrays, calibrate it on ``val`` and write the checkpoint.
 
+    A new network that tells invasive cancers is trained without that answer where ``train`` cannot teach it.
+
     Args:
         batches: which images each step learns from; by default all, shuffled.
         provenance: what else the checkpoint should say of its training (sources). ``start_from``, the version
@@ -73,6 +76,8 @@ def fit_checkpoint(
     restore_folder(output)
     check_output(output)
     start = (provenance or {}).get("start_from")
+    if start is None:
+        leave_out_unlearnable(network, train)
     result = fit(
         network,
         train,
@@ -95,6 +100,7 @@ def fit_checkpoint(
         "n_train": len(train),
         "n_train_images": len(train.images),
         "n_train_groups": len(np.unique(train.groups)),
+        **({"n_cancers_known": invasive_counts(train)} if fitted.answers_invasive else {}),
         "n_val": 0 if judged is None else len(judged),
         "data_fingerprint": train.fingerprint(),
         "device": str(best_device(device)),

@@ -1,4 +1,4 @@
-"""The joint loss: outline and class together, each image contributing only what it has."""
+"""The joint loss: outline, class and invasiveness together, each image contributing only what it has."""
 
 from __future__ import annotations
 
@@ -53,16 +53,19 @@ class LossParts:
     mask_bce: Tensor
     mask_dice: Tensor
     classification: Tensor
+    invasive: Tensor
 
 
 class JointLoss:
-    """BCE of the mask + ``dice_weight`` * Dice + ``class_weight`` * cross-entropy of the class.
+    """BCE of the mask + ``dice_weight`` * Dice + ``class_weight`` * (cross-entropy of the class + BCE of
+    whether the cancer is invasive).
 
-    An image without a mask trains only the class head, one without a class only the mask head.
+    An image without a mask trains only the class head, one without a class only the mask head, and a case of
+    which nobody says whether its cancer is invasive, or that has none, does not train that head.
 
     Args:
         dice_weight: lambda of the Dice term.
-        class_weight: weight of the class term.
+        class_weight: weight of the class term and of the invasive one.
         class_weights: (C,) weights of the classes against imbalance, None for equal ones.
         label_smoothing: share of the target spread over all classes (Szegedy et al., CVPR 2016).
         pooled_dice: whether Dice is of the batch's images together; see `soft_dice_loss`.
@@ -91,6 +94,8 @@ class JointLoss:
         masks: Tensor,
         has_mask: Tensor,
         labels: Tensor,
+        invasive_logits: Tensor | None = None,
+        invasive: Tensor | None = None,
     ) -> LossParts:
         """Loss of one batch.
 
@@ -100,6 +105,8 @@ class JointLoss:
             masks: (M, 1, H, W), 0 or 1; ignored where ``has_mask`` is false.
             has_mask: (M,) bool.
             labels: (B,) class indices, -1 where the class is unknown.
+            invasive_logits: (B,); None where the network does not answer that, or nobody asks.
+            invasive: (B,) 1 for invasive, 0 for in situ, -1 where unknown or no cancer.
         """
         mask_logits, class_logits = mask_logits.float(), class_logits.float()
         weight = has_mask.to(mask_logits.dtype)
@@ -109,29 +116,33 @@ class JointLoss:
         dice = soft_dice_loss(mask_logits, masks, pooled=self.pooled_dice, counted=has_mask)
         dice = (dice * weight).sum() / n_masks
         classification = self._classification(class_logits, labels)
-        total = bce + self.dice_weight * dice + self.class_weight * classification
-        return LossParts(total=total, mask_bce=bce, mask_dice=dice, classification=classification)
+        return self._together(bce, dice, classification, _invasive(invasive_logits, invasive, class_logits))
 
-    def amounts(self, has_mask: Tensor, labels: Tensor) -> Tensor:
-        """(2,) what the mask terms and the class term are means over: masks, and weights of the classes."""
+    def amounts(self, has_mask: Tensor, labels: Tensor, invasive: Tensor) -> Tensor:
+        """(3,) what the mask terms, the class term and the invasive one are means over: masks, weights of the
+        classes, and cancers of which it is known."""
         known = labels[labels >= 0]
         if self.class_weights is None:
             classes = torch.tensor(float(len(known)), device=labels.device)
         else:
             classes = self.class_weights.to(labels.device)[known].sum()
-        return torch.stack([has_mask.sum().float(), classes])
+        return torch.stack([has_mask.sum().float(), classes, (invasive >= 0).sum().float()])
 
-    def share(self, parts: LossParts, *, masks: Tensor, classes: Tensor) -> LossParts:
+    def share(self, parts: LossParts, *, masks: Tensor, classes: Tensor, invasive: Tensor) -> LossParts:
         """What a part of a batch adds to the whole batch's loss.
 
         Args:
             parts: of the part alone.
-            masks, classes: its share of the whole batch's `amounts`.
+            masks, classes, invasive: its share of the whole batch's `amounts`.
         """
         bce, dice = parts.mask_bce * masks, parts.mask_dice * masks
-        classification = parts.classification * classes
-        total = bce + self.dice_weight * dice + self.class_weight * classification
-        return LossParts(total=total, mask_bce=bce, mask_dice=dice, classification=classification)
+        return self._together(bce, dice, parts.classification * classes, parts.invasive * invasive)
+
+    def _together(self, bce: Tensor, dice: Tensor, classification: Tensor, invasive: Tensor) -> LossParts:
+        total = bce + self.dice_weight * dice + self.class_weight * (classification + invasive)
+        return LossParts(
+            total=total, mask_bce=bce, mask_dice=dice, classification=classification, invasive=invasive
+        )
 
     def _classification(self, class_logits: Tensor, labels: Tensor) -> Tensor:
         known = labels >= 0
@@ -141,3 +152,13 @@ class JointLoss:
         return F.cross_entropy(
             class_logits[known], labels[known], weight=weights, label_smoothing=self.label_smoothing
         )
+
+
+def _invasive(logits: Tensor | None, truth: Tensor | None, like: Tensor) -> Tensor:
+    """Mean BCE of the cases of which it is known; 0 of none."""
+    if logits is None or truth is None:
+        return like.new_zeros(())
+    known = truth >= 0
+    if not bool(known.any()):
+        return logits.sum() * 0.0
+    return F.binary_cross_entropy_with_logits(logits[known].float(), truth[known].float())

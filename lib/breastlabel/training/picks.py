@@ -16,7 +16,7 @@ from breastlabel.networks.sequences import SequenceNetwork
 from breastlabel.training.arrays import TrainingArrays
 from breastlabel.training.cases import Members
 
-__all__ = ["OnDevice", "Pick", "chunks", "pick", "with_views_dropped"]
+__all__ = ["OnDevice", "Pick", "Truth", "chunks", "pick", "with_views_dropped"]
 
 
 class Pick(NamedTuple):
@@ -109,6 +109,20 @@ def with_views_dropped(whole: Pick, probability: float, generator: torch.Generat
     return Pick(whole.cases, whole.images[torch.from_numpy(kept)], members.take(kept))
 
 
+class Truth(NamedTuple):
+    """What is known of M images that make B cases.
+
+    Attributes:
+        has_mask: (M,) bool.
+        labels: (B,) classes, -1 where unknown.
+        invasive: (B,) 1 for invasive, 0 for in situ, -1 where unknown.
+    """
+
+    has_mask: Tensor
+    labels: Tensor
+    invasive: Tensor
+
+
 class OnDevice:
     """The training images on the device, so that a step never waits for a copy."""
 
@@ -118,12 +132,14 @@ class OnDevice:
         self._masks = torch.from_numpy(arrays.masks).to(device)
         self._has_mask = torch.from_numpy(arrays.has_mask).to(device)
         self._labels = torch.from_numpy(arrays.labels).to(device)
+        self._invasive = torch.from_numpy(arrays.invasive).to(device)
 
     def images(self, part: Pick) -> tuple[Tensor, Tensor]:
         """Images and masks (M, 1, H, W), float32."""
         index = part.images.to(self.device)
         return self._images[index].float()[:, None], self._masks[index].float()[:, None]
 
-    def truth(self, part: Pick) -> tuple[Tensor, Tensor]:
-        """Which images have a mask (M,), and the classes of the cases (B,)."""
-        return self._has_mask[part.images.to(self.device)], self._labels[part.cases.to(self.device)]
+    def truth(self, part: Pick) -> Truth:
+        """What is known of the images and the cases."""
+        images, cases = part.images.to(self.device), part.cases.to(self.device)
+        return Truth(self._has_mask[images], self._labels[cases], self._invasive[cases])

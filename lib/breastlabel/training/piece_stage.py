@@ -12,6 +12,7 @@ from breastlabel.imaging.vocabulary import LesionClass
 from breastlabel.networks.base import HybridNetwork
 from breastlabel.training.arrays import TrainingArrays
 from breastlabel.training.fitting import check_output, training_origin
+from breastlabel.training.invasive import leave_out_unlearnable
 from breastlabel.training.pieces import pieces_of
 from breastlabel.training.settings import PieceStage, TrainingSettings
 from breastlabel.training.trainer import BatchAugmentation, EpochCallback, StepCallback, fit
@@ -71,6 +72,7 @@ def begin_with_pieces(
     """
     restore_folder(output)
     check_output(output)
+    leave_out_unlearnable(network, train)
     pieces = _cut(train, stage, settings.seed)
     if pieces is None:
         return Begun(settings)

@@ -18,7 +18,7 @@ def pieces_of(
 
     A lesion covers half a percent of a mammogram; a network that never found one learns to outline nothing.
     In a piece it cannot be overlooked. The piece of a lesion has the class of its breast, unknown (-1) where
-    that is unknown; tissue beside lesions is normal.
+    that is unknown, and is invasive or not as its cancer is; tissue beside lesions is normal.
 
     Args:
         arrays: prepared, N images.
@@ -35,7 +35,7 @@ def pieces_of(
         InvalidImageError: the images are smaller than a piece.
     """
     rng = np.random.default_rng(seed)
-    images, masks, labels, groups = [], [], [], []
+    images, masks, labels, groups, invasive = [], [], [], [], []
     for i in np.flatnonzero((arrays.image_cases >= 0) & arrays.has_mask):
         case = arrays.image_cases[i]
         known = int(arrays.labels[case])
@@ -50,6 +50,7 @@ def pieces_of(
             masks.append(arrays.masks[i][window])
             labels.append(of_lesion if kind else int(LesionClass.NORMAL))
             groups.append(arrays.groups[case])
+            invasive.append(int(arrays.invasive[case]) if kind else -1)
     n = len(images)
     shape = (n, size, size)
     return TrainingArrays(
@@ -59,4 +60,5 @@ def pieces_of(
         np.asarray(labels, np.int64),
         np.asarray([f"patch-{i}" for i in range(n)], str),
         np.asarray(groups, str),
+        invasive=np.asarray(invasive, np.int64),
     )

@@ -114,7 +114,7 @@ def in_breasts(
     from breastlabel.datasets.sequences import context_of
 
     place = {str(image_id): i for i, image_id in enumerate(images.ids)}
-    kept, members, newest, contexts, labels = [], [], [], [], []
+    kept, members, newest, contexts, labels, invasive = [], [], [], [], [], []
     for breast in breasts:
         ids = [image_id for image_id in breast.sequence if image_id in place]
         judged = [place[image_id] for image_id in ids if image_id in breast.newest]
@@ -128,6 +128,8 @@ def in_breasts(
             np.stack([context_of(records[i], breast.acquired, is_prior=i not in breast.newest) for i in ids])
         )
         labels.append(max(known, default=-1))
+        # As `worst_invasive`: invasive before in situ before unknown.
+        invasive.append(max(int(images.invasive[i]) for i in judged))
     if not kept:
         return None
     cases = Cases.of_lists([breast.key for breast in kept], members, newest, contexts)
@@ -139,6 +141,7 @@ def in_breasts(
         images.ids,
         np.asarray([breast.group for breast in kept], str),
         cases,
+        np.asarray(invasive, np.int64),
     ).select(np.arange(len(kept)))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from breastlabel.networks.base import HybridNetwork, HybridOutput
 from breastlabel.training.losses import JointLoss, LossParts
-from breastlabel.training.picks import OnDevice, Pick
+from breastlabel.training.picks import OnDevice, Pick, Truth
 from breastlabel.training.precision import Precision, autocast
 
 __all__ = ["BatchAugmentation", "Step", "outlines"]
@@ -59,49 +59,53 @@ class Step:
                 is pooled: that is then of each part's images, a mean weighted by the parts' masks.
 
         Returns:
-            (4,) the total, BCE, Dice and class loss, without gradient.
+            (5,) the total, BCE, Dice, class and invasive loss, without gradient.
         """
         if len(parts) == 1:
             return self._backward(self._loss(parts[0]))
         amounts = torch.stack([self._amounts(part) for part in parts])
         shares = amounts / amounts.sum(0).clamp(min=1e-12)
         figures = [
-            self._backward(self.loss.share(self._loss(part), masks=of_masks, classes=of_classes))
-            for part, (of_masks, of_classes) in zip(parts, shares, strict=True)
+            self._backward(
+                self.loss.share(self._loss(part), masks=of_masks, classes=of_classes, invasive=of_invasive)
+            )
+            for part, (of_masks, of_classes, of_invasive) in zip(parts, shares, strict=True)
         ]
         return torch.stack(figures).sum(0)
 
     def _loss(self, part: Pick) -> LossParts:
         images, masks = self.train.images(part)
-        has_mask, labels = self.train.truth(part)
+        truth = self.train.truth(part)
         if self.augmentation is not None:
             params = self.augmentation.draw(len(images), (images.shape[2], images.shape[3]), self.generator)
             images, masks = self.augmentation.apply(params, images, masks)
         with autocast(self.train.device, self.precision):
             output = part.run(self.network, images.contiguous(memory_format=torch.channels_last))
-        return joint_loss(self.loss, self.network, output, masks=masks, has_mask=has_mask, labels=labels)
+        return joint_loss(self.loss, self.network, output, masks=masks, truth=truth)
 
     def _amounts(self, part: Pick) -> Tensor:
-        has_mask, labels = self.train.truth(part)
-        return self.loss.amounts(has_mask, labels)
+        return self.loss.amounts(*self.train.truth(part))
 
     @staticmethod
     def _backward(parts: LossParts) -> Tensor:
         torch.autograd.backward(parts.total)
-        return torch.stack([parts.total, parts.mask_bce, parts.mask_dice, parts.classification]).detach()
+        figures = (parts.total, parts.mask_bce, parts.mask_dice, parts.classification, parts.invasive)
+        return torch.stack(figures).detach()
 
 
 def joint_loss(
-    loss: JointLoss,
-    network: object,
-    output: HybridOutput,
-    *,
-    masks: Tensor,
-    has_mask: Tensor,
-    labels: Tensor,
+    loss: JointLoss, network: object, output: HybridOutput, *, masks: Tensor, truth: Truth
 ) -> LossParts:
-    """The joint loss, of the class alone where the network does not outline."""
-    logits = output.mask_logits
+    """The joint loss, without the masks' terms where the network does not outline."""
+    logits, has_mask = output.mask_logits, truth.has_mask
     if not outlines(network):
         logits, masks, has_mask = logits[:0], masks[:0], has_mask[:0]
-    return loss(logits, output.class_logits, masks=masks, has_mask=has_mask, labels=labels)
+    return loss(
+        logits,
+        output.class_logits,
+        masks=masks,
+        has_mask=has_mask,
+        labels=truth.labels,
+        invasive_logits=output.invasive_logits,
+        invasive=truth.invasive,
+    )

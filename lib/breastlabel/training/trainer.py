@@ -38,6 +38,9 @@ EpochCallback = Callable[[dict[str, float]], None]
 # Called after each step with (steps done in this epoch, steps an epoch).
 StepCallback = Callable[[int, int], None]
 
+# Of a step, in its order.
+_FIGURES = ("train_loss", "train_mask_bce", "train_mask_dice", "train_class", "train_invasive")
+
 
 @dataclass(frozen=True)
 class FitResult:
@@ -161,7 +164,7 @@ def _epoch(
     drop_generator = torch.Generator().manual_seed(seed)
     batches = draw(order_generator)
     learn = Step(network, train, loss, settings.precision, augmentation, generator)
-    totals, seen = torch.zeros(4, device=train.device), 0
+    totals, seen = torch.zeros(len(_FIGURES), device=train.device), 0
     for step, index in enumerate(batches):
         progress = _progress(state.epoch + step / len(batches), elapsed(), settings)
         if settings.time_limit is not None and elapsed() > settings.time_limit:
@@ -179,8 +182,10 @@ def _epoch(
         seen += len(index)
         for callback in on_step:
             callback(step + 1, len(batches))
-    names = ("train_loss", "train_mask_bce", "train_mask_dice", "train_class")
-    return dict(zip(names, (totals / max(seen, 1)).tolist(), strict=True))
+    means = dict(zip(_FIGURES, (totals / max(seen, 1)).tolist(), strict=True))
+    if not network.answers_invasive:
+        del means["train_invasive"]
+    return means
 
 
 def _keep_statistics(network: nn.Module) -> None:

@@ -16,7 +16,7 @@ from breastlabel.imaging.vocabulary import LesionClass
 from breastlabel.networks.base import HybridNetwork, HybridOutput
 from breastlabel.training.arrays import TrainingArrays
 from breastlabel.training.losses import JointLoss
-from breastlabel.training.picks import Pick, chunks, pick
+from breastlabel.training.picks import Pick, Truth, chunks, pick
 from breastlabel.training.precision import Precision, autocast
 from breastlabel.training.settings import TrainingSettings
 from breastlabel.training.step import joint_loss, outlines
@@ -31,10 +31,12 @@ class Outputs:
     Attributes:
         mask_logits: (N, H, W) float16.
         class_logits: (C, K).
+        invasive_logits: (C,); None where the network does not answer that.
     """
 
     mask_logits: npt.NDArray[np.float16]
     class_logits: npt.NDArray[np.float32]
+    invasive_logits: npt.NDArray[np.float32] | None = None
 
 
 @torch.inference_mode()
@@ -60,7 +62,7 @@ def run_network(
     was_training = network.training
     network.eval()
     masks = np.zeros(arrays.images.shape, np.float16)
-    classes = []
+    classes, invasive = [], []
     for part in chunks(pick(network, arrays, torch.arange(len(arrays))), batch_size):
         images = torch.from_numpy(arrays.images[part.images.numpy()]).to(device).float()[:, None]
         run: Any = functools.partial(part.run, network)
@@ -69,8 +71,10 @@ def run_network(
         judged = _judged_here(part, arrays)
         masks[part.images.numpy()[judged]] = output.mask_logits[:, 0].half().cpu().numpy()[judged]
         classes.append(output.class_logits.float().cpu().numpy())
+        if output.invasive_logits is not None:
+            invasive.append(output.invasive_logits.float().cpu().numpy())
     network.train(was_training)
-    return Outputs(masks, np.concatenate(classes))
+    return Outputs(masks, np.concatenate(classes), np.concatenate(invasive) if invasive else None)
 
 
 def _judged_here(part: Pick, arrays: TrainingArrays) -> npt.NDArray[np.bool_]:
@@ -112,7 +116,8 @@ def validate(
     """``val_loss``, ``val_dice``, ``val_auc`` (malignant against the rest) and ``val_score``, their mean.
 
     A figure that is undefined on these images (no lesion, one class only) is NaN, and ``val_score`` is
-    the mean of those that are defined.
+    the mean of those that are defined. Of a network that answers it, also ``val_auc_invasive``: invasive
+    against in situ, where it is known; it is no part of the score.
     """
     outputs = run_network(network, arrays, precision=settings.precision)
     known = arrays.labels >= 0
@@ -126,6 +131,11 @@ def validate(
     defined = [v for v in figures.values() if np.isfinite(v)]
     figures["val_score"] = float(np.mean(defined)) if defined else float("nan")
     figures["val_loss"] = _loss(network, outputs, arrays, loss)
+    if outputs.invasive_logits is not None:
+        told = arrays.invasive >= 0
+        figures["val_auc_invasive"] = area_under_roc(
+            outputs.invasive_logits[told], arrays.invasive[told] == 1
+        )
     return figures
 
 
@@ -141,6 +151,7 @@ def _loss(
     network: HybridNetwork, outputs: Outputs, arrays: TrainingArrays, loss: JointLoss, *, chunk: int = 64
 ) -> float:
     total = 0.0
+    invasive = None if outputs.invasive_logits is None else torch.from_numpy(outputs.invasive_logits)
     for cases in torch.split(torch.arange(len(arrays)), chunk):
         images = pick(network, arrays, cases).images.numpy()
         parts = joint_loss(
@@ -149,10 +160,14 @@ def _loss(
             HybridOutput(
                 torch.from_numpy(outputs.mask_logits[images])[:, None].float(),
                 torch.from_numpy(outputs.class_logits[cases.numpy()]),
+                None if invasive is None else invasive[cases],
             ),
             masks=torch.from_numpy(arrays.masks[images])[:, None].float(),
-            has_mask=torch.from_numpy(arrays.has_mask[images]),
-            labels=torch.from_numpy(arrays.labels[cases.numpy()]),
+            truth=Truth(
+                torch.from_numpy(arrays.has_mask[images]),
+                torch.from_numpy(arrays.labels[cases.numpy()]),
+                torch.from_numpy(arrays.invasive[cases.numpy()]),
+            ),
         )
         total += float(parts.total) * len(cases)
     return total / len(arrays)

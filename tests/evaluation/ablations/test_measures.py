@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -6,7 +8,7 @@ from breastlabel.evaluation.ablations.measures import MEASURES, measured_rows
 from breastlabel.evaluation.ablations.row import Row
 
 
-def answers(malignant, labels=(2, 2, 0, 1), groups=("a", "b", "c", "d"), dice=(0.5,)):
+def answers(malignant, labels=(2, 2, 0, 1), groups=("a", "b", "c", "d"), dice=(0.5,), invasive=()):
     score = np.array(malignant)
     return Answers(
         np.array(labels),
@@ -14,12 +16,14 @@ def answers(malignant, labels=(2, 2, 0, 1), groups=("a", "b", "c", "d"), dice=(0
         np.array(groups),
         np.array(dice),
         np.array(groups[: len(dice)]),
+        np.array(invasive)[: len(labels)] if invasive else np.full(len(labels), -1),
+        score,
     )
 
 
 def test_every_measure_by_hand():
     # Called malignant: the first and the third; so TP 1, FN 1, FP 1, TN 1.
-    of_row = [answers([0.9, 0.1, 0.8, 0.2])]
+    of_row = [answers([0.9, 0.1, 0.8, 0.2], invasive=(0, 1, -1, -1))]
     (row,) = measured_rows([Row("x")], {"x": of_row}, (0,), tuple(MEASURES), resamples=20)
     found = {name: value["mean"] for name, value in row["values"].items()}
     assert found == pytest.approx(
@@ -36,6 +40,7 @@ def test_every_measure_by_hand():
             "pf1": 2 * 1.0 / (2 + 2.0),
             "auc_malignant": 0.5,
             "auc_lesion": 0.5,
+            "auc_invasive": 0.0,
             "dice": 0.5,
         },
         abs=0.2,
@@ -75,8 +80,15 @@ def test_seeds_are_averaged_and_shown():
 
 def test_what_is_undefined_is_none():
     nothing = [answers([0.1, 0.1, 0.1, 0.1], dice=())]
-    (row,) = measured_rows([Row("x")], {"x": nothing}, (0,), ("precision", "dice"), resamples=20)
-    assert row["values"] == {"precision": None, "dice": None}
+    names = ("precision", "dice", "auc_invasive")
+    (row,) = measured_rows([Row("x")], {"x": nothing}, (0,), names, resamples=20)
+    assert row["values"] == dict.fromkeys(names)
+    # It is known, and the row does not tell.
+    silent = dataclasses.replace(
+        answers([0.9, 0.1, 0.8, 0.2], invasive=(0, 1, -1, -1)), invasive_scores=np.full(4, np.nan)
+    )
+    (row,) = measured_rows([Row("x")], {"x": [silent]}, (0,), ("auc_invasive",), resamples=20)
+    assert row["values"] == {"auc_invasive": None}
 
 
 def test_rows_with_other_patients_are_not_compared():

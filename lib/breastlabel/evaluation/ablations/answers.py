@@ -30,6 +30,8 @@ class Answers:
         groups: (C,) the patient, unit of the intervals; never written into a report.
         dice: (D,) on the prepared images; a missed lesion is 0. Empty where the row outlines nothing.
         dice_groups: (D,) the patient of each.
+        invasive: (C,) 1 for an invasive cancer, 0 for one in situ, -1 where unknown or none.
+        invasive_scores: (C,) probability that it is invasive, NaN where the row does not tell.
     """
 
     labels: npt.NDArray[np.int64]
@@ -37,6 +39,8 @@ class Answers:
     groups: npt.NDArray[np.str_]
     dice: npt.NDArray[np.float64]
     dice_groups: npt.NDArray[np.str_]
+    invasive: npt.NDArray[np.int64]
+    invasive_scores: npt.NDArray[np.float64]
 
     def save(self, path: Path, origin: str) -> None:
         """Keep them, with what they come from."""
@@ -61,6 +65,7 @@ class Answers:
 def network_answers(folder: Path, arrays: TrainingArrays, *, device: str | None) -> Answers:
     """Of a trained checkpoint, on the prepared images, with its temperature and mask threshold."""
     from breastlabel.inference.calibration import apply_temperature
+    from breastlabel.inference.readout import Readout
     from breastlabel.training.checkpoint import load_checkpoint
     from breastlabel.training.precision import best_device
     from breastlabel.training.validation import dice_scores, judged_masks, run_network
@@ -71,12 +76,15 @@ def network_answers(folder: Path, arrays: TrainingArrays, *, device: str | None)
     outputs = run_network(network, arrays)
     judged = judged_masks(network, arrays) & arrays.masks.any((1, 2))
     threshold = checkpoint.spec["thresholds"]["mask"]
+    told = outputs.invasive_logits
     return Answers(
         arrays.labels,
         apply_temperature(outputs.class_logits, checkpoint.spec["calibration"]["temperature"]),
         arrays.groups,
         dice_scores(outputs.mask_logits[judged], arrays.masks[judged], threshold=threshold),
         arrays.image_groups[judged],
+        arrays.invasive,
+        np.full(len(arrays), np.nan) if told is None else Readout.of(checkpoint.spec).invasive(told),
     )
 
 
@@ -100,6 +108,8 @@ def baseline_answers(name: str, arrays: dict[str, TrainingArrays], *, seed: int)
         test.groups,
         nothing,
         np.zeros(0, str),
+        test.invasive,
+        np.full(len(test), np.nan),
     )
 
 

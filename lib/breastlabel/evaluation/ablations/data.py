@@ -89,13 +89,14 @@ def shown(arrays: TrainingArrays, what: str) -> TrainingArrays:
     kept = np.flatnonzero(members.newest)
     case_of = members.sequence[kept]
     if what == "views":
-        keys, labels, groups = cases.keys, arrays.labels, arrays.groups
+        keys, labels, groups, invasive = cases.keys, arrays.labels, arrays.groups, arrays.invasive
         lengths = np.bincount(case_of, minlength=len(cases))
     else:
-        keys, labels, groups = (
+        keys, labels, groups, invasive = (
             arrays.ids[members.images[kept]],
             arrays.labels[case_of],
             arrays.groups[case_of],
+            arrays.invasive[case_of],
         )
         lengths = np.ones(len(kept), np.int64)
     fewer = Cases(
@@ -106,7 +107,7 @@ def shown(arrays: TrainingArrays, what: str) -> TrainingArrays:
         members.context[kept],
     )
     return TrainingArrays(
-        arrays.images, arrays.masks, arrays.has_mask, labels, arrays.ids, groups, fewer
+        arrays.images, arrays.masks, arrays.has_mask, labels, arrays.ids, groups, fewer, invasive
     ).select(np.arange(len(keys)))
 
 

@@ -31,6 +31,7 @@ MEASURES: Mapping[str, tuple[str, str]] = {
     "pf1": ("Probabilistic F1", "of the probability of malignant"),
     "auc_malignant": ("AUC malignant", "malignant against all the rest"),
     "auc_lesion": ("AUC lesion", "any lesion against normal"),
+    "auc_invasive": ("AUC invasive", "invasive against in situ, of the malignant where known"),
     "dice": ("Dice", "images with a lesion, prepared size"),
 }
 """(title, meaning) of each."""
@@ -124,6 +125,12 @@ def _statistic(answers: Answers, name: str) -> Statistic:
     if name == "dice":
         of_image = np.searchsorted(patients, answers.dice_groups)
         return lambda w: weighted_mean(answers.dice, w[:, of_image])
+    if name == "auc_invasive":
+        told = answers.invasive >= 0
+        patient, scores = np.searchsorted(patients, answers.groups[told]), answers.invasive_scores[told]
+        if not np.isfinite(scores).all():
+            return lambda w: np.full(len(w), np.nan)
+        return lambda w: cls.auc(answers.invasive[told] == 1, scores, w[:, patient])
     known = answers.labels >= 0
     of_case = np.searchsorted(patients, answers.groups[known])
     labels, probabilities = answers.labels[known], answers.probabilities[known]

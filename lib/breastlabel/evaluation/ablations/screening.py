@@ -1,4 +1,4 @@
-"""P3's ablation: each branch, the recurrence, the context, other backbones, half the size, patches first."""
+"""P3's ablation: branches, recurrence, context, patches first, invasiveness, backbones, half the size."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ def _rows(network: Mapping[str, Any], studies: int) -> list[Row]:
     cnn, second = {"cnn": _cnn(network)}, _second(network)
     name = "ResNet-50" if second["backbone"] == "resnet50" else f"second branch ({second['backbone']})"
     recurrence = {"recurrence": {**_DEFAULTS, **network}["recurrence"]}
-    whole = {**cnn, **second, **recurrence}
+    whole = {**cnn, **second, **recurrence, "invasive": True}
     without: dict[str, Any] = {"recurrence": None}
     parts, context, start = "Parts", "Age, density, implant, machine", "Where the branches start"
+    invasive = "Whether a cancer is invasive"
     rows = [
         # The paper's tables 5 and 6, 256 x 256.
         Row(
@@ -63,6 +64,9 @@ def _rows(network: Mapping[str, Any], studies: int) -> list[Row]:
         Row("Known, as above", context, whole, versus="Unknown to the network"),
         Row("Random weights", start, whole),
         Row("A patch classifier’s", start, whole, patches=True, versus="Random weights"),
+        # The paper's figure 7. Where the studies cannot teach it, neither network answers.
+        Row("Not asked", invasive, {**whole, "invasive": False}),
+        Row("Asked", invasive, whole, versus="Not asked"),
         Row("Half the rows and columns", "Size", whole, scale=0.5),
         Row("Full size", "Size", whole, versus="Half the rows and columns"),
     ]
@@ -87,7 +91,7 @@ def _left_out(network: Mapping[str, Any], studies: int) -> list[str]:
 SCREENING = System(
     title="the screening model (P3)",
     rows=_rows,
-    measures=("accuracy", "auc_malignant", "precision", "recall", "f1", "pf1", "specificity"),
+    measures=("accuracy", "auc_malignant", "precision", "recall", "f1", "pf1", "specificity", "auc_invasive"),
     headline=_WHOLE,
     notes=(
         "Without the RNN each image is learned and judged by itself, with the class of its breast; with it, "

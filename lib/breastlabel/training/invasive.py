@@ -1,0 +1,42 @@
+"""A network tells invasive cancers from those in situ only where there is something to learn it from."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from breastlabel.networks.base import HybridNetwork
+from breastlabel.networks.screening import ScreeningNet
+from breastlabel.training.arrays import TrainingArrays
+
+__all__ = ["invasive_counts", "leave_out_unlearnable"]
+
+_log = logging.getLogger(__name__)
+
+
+def invasive_counts(arrays: TrainingArrays) -> dict[str, int]:
+    """How many cases are known to be ``invasive`` cancers, and how many ``in_situ``."""
+    in_situ, invasive = np.bincount(arrays.invasive[arrays.invasive >= 0], minlength=2)
+    return {"invasive": int(invasive), "in_situ": int(in_situ)}
+
+
+def leave_out_unlearnable(network: HybridNetwork, train: TrainingArrays) -> None:
+    """Take the head for invasiveness off a network with random weights, if only one kind of cancer is known.
+
+    An untrained head would answer all the same, and nobody could tell.
+
+    Args:
+        network: changed in place.
+        train: all that it is going to learn from.
+    """
+    if isinstance(network, ScreeningNet) and network.answers_invasive:
+        counts = invasive_counts(train)
+        if not all(counts.values()):
+            network.leave_out_invasive()
+            _log.info(
+                "invasive cancers and cancers in situ are required to learn to tell them; the train split "
+                "has %d and %d; the network is trained without that answer",
+                counts["invasive"],
+                counts["in_situ"],
+            )
