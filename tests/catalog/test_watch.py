@@ -238,6 +238,20 @@ def test_a_failure_does_not_end_the_watch(catalog, studies, watcher, monkeypatch
     assert "KeyError" in caplog.text
 
 
+def test_others_are_told_what_came_once_the_catalog_knows_it(catalog, studies):
+    told = []
+    watching = FolderWatcher(
+        catalog, quiet=0.05, on_look=lambda names: told.append((names, sorted(ids(catalog))))
+    )
+    watching.start()
+    try:
+        until(lambda: told == [(None, ["a"])])
+        (studies / "b.png").write_bytes(b"never read")
+        until(lambda: (["b.png"], ["a", "b"]) in told)
+    finally:
+        watching.stop()
+
+
 def test_it_starts_and_stops_more_than_once(catalog, studies, watcher):
     for name in "bc":
         watcher.start()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 
 from .serving import Server, running_server, wait_until
@@ -53,14 +54,21 @@ def test_images_are_read_before_anybody_asks_and_once(server: Server, studies: P
     wait_until(lambda: versions(server, "came-later"), 240)
     segmentations = server.request("GET", "/dicom-web/series", params={"Modality": "SEG"}).json()
     assert len(segmentations) >= 3
+    # A segmentation is put there as well: it is a reader's label, and after a restart no second one.
+    drawn = pydicom.dcmread(SAMPLES / "mammograms" / "truth" / "phantom-mg-2041-0003-rmlo.dcm")
+    drawn.SOPInstanceUID = drawn.file_meta.MediaStorageSOPInstanceUID = "2.25.4711"
+    drawn.save_as(studies / "drawn.dcm")
+    marked = "phantom-mg-2041-0003-rmlo"
+    wait_until(lambda: [v for v in versions(server, marked) if v["tag"] == "final"], 60)
     metrics = server.request("GET", "/metrics").text
     assert 'breastlabel_arrivals_total{outcome="read"}' in metrics
     assert "came-later" not in metrics
-    before = {image: versions(server, image) for image in (first, "came-later")}
+    before = {image: versions(server, image) for image in (first, marked, "came-later")}
     os.killpg(server.process.pid, signal.SIGKILL)
     server.process.wait(timeout=30)
     with running_server(studies, tmp_path, BREASTLABEL_READ_ON_ARRIVAL="1") as again:
         shutil.copy(SAMPLES / "phantom-2026-0002-a.nrrd", studies / "came-last.nrrd")
         wait_until(lambda: versions(again, "came-last"), 240)
         assert {image: versions(again, image) for image in before} == before, "nothing is read twice"
+        assert again.request("GET", "/info/").json()["datastore"]["total"] == 6
     assert "came-last" not in server.log()

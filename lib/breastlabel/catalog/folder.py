@@ -17,6 +17,7 @@ from breastlabel.catalog.models import FILE_MISSING, is_plain_name
 from breastlabel.catalog.tables import images_table, labels_table
 from breastlabel.errors import NotFoundError
 from breastlabel.imaging import IMAGE_SUFFIXES, Modality, image_stem
+from breastlabel.imaging.files import DICOM_SUFFIXES
 
 if TYPE_CHECKING:
     from breastlabel.catalog.catalog import Catalog
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CATALOG_FILE",
     "LABELS_FOLDER",
+    "dicom_but_images",
     "hashed_split",
     "label_path",
     "sync_folder",
@@ -132,6 +134,24 @@ def take_in(catalog: Catalog, names: Iterable[str], *, modality: Modality = Moda
     reconcile_labels(catalog, labels)
     catalog.dicom.look_again(images)
     return added
+
+
+def dicom_but_images(catalog: Catalog, names: Iterable[str] | None = None) -> list[str]:
+    """DICOM files of the studies folder that are no images of the catalog: segmentations of such.
+
+    Args:
+        names: to look for among; None lists the folder.
+    """
+    assert catalog.studies is not None
+    folder = catalog.studies
+    found = sorted(
+        name
+        for name in (os.listdir(folder) if names is None else names)
+        if name.lower().endswith(DICOM_SUFFIXES) and is_plain_name(name)
+    )
+    only = None if names is None else [image_stem(name) for name in found]
+    known = {file for file, _ in _known_images(catalog, only).values()}
+    return [name for name in found if name not in known and (folder / name).is_file()]
 
 
 def _known_images(catalog: Catalog, only: list[str] | None = None) -> dict[str, tuple[str, str | None]]:

@@ -46,7 +46,7 @@ def hashed_split(key: str) -> str:
 def new_records(
     catalog: Catalog, folder: Path, files: Mapping[str, str], modality: Modality
 ) -> list[ImageRecord]:
-    """Records of images that the catalog does not know yet.
+    """Records of images that the catalog does not know yet; a segmentation among the files is no image.
 
     Args:
         files: image id -> file name in the folder.
@@ -55,10 +55,11 @@ def new_records(
             and view (`side_and_view`).
     """
     facts = {image_id: _facts(folder / name, catalog) for image_id, name in files.items()}
+    facts = {image_id: f for image_id, f in facts.items() if f is None or not f.is_segmentation}
     patients = _patients(catalog, {f.keys.patient for f in facts.values() if f and f.keys.patient})
     return [
-        _record(image_id, name, facts=facts[image_id], modality=modality, patients=patients)
-        for image_id, name in files.items()
+        _record(image_id, files[image_id], facts=f, modality=modality, patients=patients)
+        for image_id, f in facts.items()
     ]
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -46,14 +46,23 @@ class FolderWatcher:
         catalog: one with a studies folder; it stays open as long as the watcher runs.
         quiet: seconds without another event after which a file counts as written.
         poll_every: seconds between two looks, where it has come to that.
+        on_look: called after each comparison with the names of the files that changed; None for any.
     """
 
-    def __init__(self, catalog: Catalog, *, quiet: float = 0.5, poll_every: float = 5.0) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        *,
+        quiet: float = 0.5,
+        poll_every: float = 5.0,
+        on_look: Callable[[Collection[str] | None], object] = lambda names: None,
+    ) -> None:
         if catalog.studies is None:
             raise StudiesError("a studies folder is required to be watched; got none; give `studies`")
         self._catalog = catalog
         self._studies: Path = catalog.studies
         self._quiet, self._poll_every = quiet, poll_every
+        self._on_look = on_look
         self._changed = _Changed()
         self._observer: Any = None
         self._thread: threading.Thread | None = None
@@ -123,15 +132,19 @@ class FolderWatcher:
         self._guard(lambda: reconcile(self._catalog, full=True))
         self._guard(lambda: remove_orphans(self._catalog))
         self._compared.set()
+        self._guard(lambda: self._on_look(None))
         if self._observer is None:
             while not self._changed.closed_within(self._poll_every):
                 self._guard(lambda: sync_folder(self._studies, catalog=self._catalog))
+                self._guard(lambda: self._on_look(None))
             return
         while names := self._changed.wait(self._quiet):
             if _EVERYTHING in names:
                 self._guard(lambda: sync_folder(self._studies, catalog=self._catalog, always=True))
+                self._guard(lambda: self._on_look(None))
             else:
                 self._guard(lambda names=names: take_in(self._catalog, names))  # type: ignore[misc]
+                self._guard(lambda names=names: self._on_look(names))  # type: ignore[misc]
 
     def _guard(self, act: Callable[[], object]) -> None:
         """A full disk or a database that is away must not end the watch."""

@@ -64,6 +64,7 @@ class HeaderFacts:
     Attributes:
         keys: whose image it is.
         is_film: the modality is one of `FILM_MODALITIES`, which a mammography task takes for a mammogram.
+        is_segmentation: it is no image, but says what is where on one.
         acquired: when the image was taken; else its content's date, else the study's.
         age: in years.
         manufacturer, machine: of the device, as stated.
@@ -73,6 +74,7 @@ class HeaderFacts:
 
     keys: HeaderKeys
     is_film: bool = False
+    is_segmentation: bool = False
     acquired: date | None = None
     age: float | None = None
     manufacturer: str | None = None
@@ -153,6 +155,7 @@ def facts_of(header: Dataset, *, salt: str | None = None) -> HeaderFacts:
             modality=modality,
         ),
         is_film=stated in FILM_MODALITIES,
+        is_segmentation=stated == "SEG",
         acquired=day(header, "AcquisitionDate", "AcquisitionDateTime", "ContentDate", "StudyDate"),
         age=age(header),
         manufacturer=text(header, "Manufacturer"),

@@ -179,6 +179,7 @@ class BreastLabelApp(MONAILabelApp):
         """Put our routes in the place of the stock ones, and take up what was under way."""
         # Imported here so that the child processes that build the app as well do without it.
         from breastlabel.label.server import take_over
+        from breastlabel.web.seg_folder import FolderSegmentations
 
         self.cleanup_sessions()
         try:
@@ -189,7 +190,7 @@ class BreastLabelApp(MONAILabelApp):
         self.jobs.watch()
         self.scoring_jobs.watch()
         self.corrections.catch_up()
-        self._watcher = FolderWatcher(self.catalog)
+        self._watcher = FolderWatcher(self.catalog, on_look=FolderSegmentations(self).look)
         self._watcher.start()
         self._indexer = DicomIndexer(self.catalog)
         self._indexer.start()

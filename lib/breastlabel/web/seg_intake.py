@@ -56,7 +56,7 @@ class SegIntake:
         Raises:
             RefusedError: it is a segmentation that is wrong in itself, or for its image.
         """
-        if is_segmentation(dataset) and (result := self._take_stored(dataset)).at_fault:
+        if is_segmentation(dataset) and (result := self.take_stored(dataset)).at_fault:
             raise RefusedError(NOT_UNDERSTOOD, str(result.reason), dataset)
 
     def on_stored(self, dataset: Dataset) -> None:
@@ -65,12 +65,18 @@ class SegIntake:
         A segmentation that came before its image was refused; it is looked at again when the image is there.
         """
         if is_segmentation(dataset):
-            self._take_stored(dataset)
+            self.take_stored(dataset)
             return
         study = text(dataset, "StudyInstanceUID")
         for instance in self._app.catalog.dicom.find(study=study, modality="SEG") if study else ():
             if not is_our_uid(uid := instance.sop_instance_uid) and self._questions.find(uid) is None:
                 self.take(self._app.archive.dataset(uid))
+
+    def take_stored(self, dataset: Dataset) -> IntakeResult:
+        """`take` of what came without a word about it."""
+        who = caller()
+        # Outside a request, as from a PACS, there is no client to whom a lease could belong.
+        return self.take(dataset, client_id=who.client_id() if who.host or who.user else None)
 
     def take(
         self,
@@ -186,11 +192,6 @@ class SegIntake:
         content = read_segmentation(dataset, headers_of(sources), header=header)
         who = {"author": author, "client_id": client_id}
         return self._answer(kept, dataset, content, sources, told, who=who, remember=remember)
-
-    def _take_stored(self, dataset: Dataset) -> IntakeResult:
-        who = caller()
-        # Outside a request, as from a PACS, there is no client to whom a lease could belong.
-        return self.take(dataset, client_id=who.client_id() if who.host or who.user else None)
 
     def _answer(
         self,
