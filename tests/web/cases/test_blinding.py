@@ -32,9 +32,15 @@ def blind(build: Callable[..., BreastLabelApp], tmp_path: Path) -> BreastLabelAp
     return app
 
 
-def seen(client: TestClient, reader: str | None, **query: Any) -> dict[str, Any]:
+def seen(client: TestClient, reader: str | None) -> dict[str, Any]:
     named = {} if reader is None else {"client_id": reader}
-    answer = client.get("/api/cases/find", params={"image_id": f"{MG}-rcc", **named, **query})
+    answer = client.get("/api/cases/find", params={"image_id": f"{MG}-rcc", **named})
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def reveal(client: TestClient, reader: str) -> dict[str, Any]:
+    answer = client.post(f"/api/cases/{seen(client, reader)['case_id']}/reveal", json={"client_id": reader})
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
@@ -67,9 +73,9 @@ def test_a_draft_is_no_reading(blind: BreastLabelApp) -> None:
 
 def test_revealing_is_noted_once(blind: BreastLabelApp) -> None:
     with local_client(blind) as client:
-        assert shown(seen(client, "anna", reveal=True)) == [True, True, False, False]
+        assert shown(reveal(client, "anna")) == [True, True, False, False]
         assert shown(seen(client, "anna")) == [True, True, False, False], "and stays so"
-        seen(client, "anna", reveal=True)
+        reveal(client, "anna")
         assert shown(seen(client, "ben")) == [False] * 4
     acts = [entry for entry in blind.catalog.audit.entries(f"{MG}-rcc") if entry.action == REVEAL]
     assert [act.client_id for act in acts] == ["anna"]
@@ -84,7 +90,7 @@ def test_pictures_downloads_and_accepting_are_withheld_too(blind: BreastLabelApp
             assert "reading of one's own" in answer.json()["detail"]
         assert client.post(f"{image}/accept", json={"client_id": "anna"}).status_code == 409
         assert client.get(f"{image}/thumbnail.png").status_code == 200
-        seen(client, "anna", reveal=True)
+        reveal(client, "anna")
         assert client.get(f"{image}/overlay.png?client_id=anna").status_code == 200
         assert client.post(f"{image}/accept", json={"client_id": "anna"}).status_code == 200
 
@@ -196,6 +202,10 @@ def test_who_says_nothing_of_themselves_is_shown_nothing(blind: BreastLabelApp) 
         for reader in (None, "user-xyz"):
             assert shown(seen(client, reader)) == [False] * 4
         assert client.post(f"/api/images/{image}/accept", json={}).status_code == 409
+        refused = client.post(f"/api/cases/{seen(client, None)['case_id']}/reveal")
+        assert refused.status_code == 400
+        assert "client_id is required" in refused.json()["detail"]
+        assert client.post("/api/cases/none/reveal", json={"client_id": "anna"}).status_code == 404
 
 
 def test_at_a_login_only_the_users_own_reading_counts(

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Body, Query
 
 from breastlabel.catalog.case_order import CaseStatus
-from breastlabel.catalog.cases import Case
 from breastlabel.errors import UnknownNameError
 from breastlabel.imaging import Modality
-from breastlabel.label.caller import caller
+from breastlabel.label.caller import ClientId, caller
 from breastlabel.label.errors import BadRequestError
 from breastlabel.label.infer import plain
 from breastlabel.label.options import Options
@@ -33,11 +32,6 @@ def router(app: BreastLabelApp) -> APIRouter:
     worklist = Worklist(app)
     results = Results(app, worklist)
 
-    def shown(case: Case, client_id: str | None, reveal: bool) -> Json:
-        if reveal:
-            results.blinding.reveal([image.image_id for image in case.images], client_id)
-        return results.case_json(case, client_id)
-
     @routes.get("", summary="Cases in the order of a strategy", dependencies=USER)
     def listing(
         modality: Modality | None = None,
@@ -57,8 +51,7 @@ def router(app: BreastLabelApp) -> APIRouter:
         study_instance_uid: Annotated[str | None, Query(max_length=64)] = None,
         sop_instance_uid: Annotated[str | None, Query(max_length=64)] = None,
         image_id: Annotated[str | None, Query(max_length=200)] = None,
-        client_id: Annotated[str | None, Query(max_length=128)] = None,
-        reveal: bool = False,
+        client_id: ClientId = None,
     ) -> Json:
         if image_id is not None:
             case = worklist.case_of_image(image_id)
@@ -68,15 +61,17 @@ def router(app: BreastLabelApp) -> APIRouter:
             raise BadRequestError(
                 "a study_instance_uid, a sop_instance_uid or an image_id is required; got none; name one"
             )
-        return shown(case, client_id, reveal)
+        return results.case_json(case, client_id)
 
     @routes.get("/{case_id}", summary="A case with the AI's results", dependencies=USER)
-    def one(
-        case_id: str,
-        client_id: Annotated[str | None, Query(max_length=128)] = None,
-        reveal: bool = False,
-    ) -> Json:
-        return shown(worklist.case(case_id), client_id, reveal)
+    def one(case_id: str, client_id: ClientId = None) -> Json:
+        return results.case_json(worklist.case(case_id), client_id)
+
+    @routes.post("/{case_id}/reveal", summary="The AI's results before one's own; noted", dependencies=USER)
+    def reveal(case_id: str, params: Annotated[Json | None, Body()] = None) -> Json:
+        case, client_id = worklist.case(case_id), Options(params).text("client_id")
+        results.blinding.reveal([image.image_id for image in case.images], client_id)
+        return results.case_json(case, client_id)
 
     @routes.post("/next", summary="The next case, on lease to the client", dependencies=ANNOTATOR)
     def next_case(params: Annotated[Json | None, Body()] = None) -> Json:

@@ -38,7 +38,6 @@ export class Case extends EventTarget {
     this.wanted = null;
     /** @type {string[]} studies that the viewer has been told to load */
     this.loaded = [];
-    this.revealed = false;
     this._seconds = 0;
     this._since = visibleNow();
     document.addEventListener("visibilitychange", () => this._tick());
@@ -64,7 +63,6 @@ export class Case extends EventTarget {
   async refresh() {
     if (!this.study) return;
     const query = new URLSearchParams({ study_instance_uid: this.study, client_id: this.clientId });
-    if (this.revealed) query.set("reveal", "true");
     this.data = await ask(`/api/cases/find?${query}`);
     const several = this.images().length > 1;
     this.images().forEach((image, number) => {
@@ -77,7 +75,7 @@ export class Case extends EventTarget {
 
   /** Show the AI's opinion before the reader's own; the server notes it. */
   async reveal() {
-    this.revealed = true;
+    await ask(`/api/cases/${encodeURIComponent(this.data.case_id)}/reveal`, { json: { client_id: this.clientId } });
     await this.refresh();
   }
 
