@@ -87,6 +87,10 @@ class Reader:
     def open(self, url: str) -> None:
         """Load a case in OHIF, until each image that hangs has its pixels."""
         self.page.goto(url, wait_until="commit")
+        self.drawn()
+
+    def drawn(self) -> None:
+        """Wait until there is a case, and each image of it that hangs has its pixels."""
         self.until("window.breastlabel?.reading.data && breastlabel.views.list().length > 0")
         self.until(
             "breastlabel.views.list().filter((v) => v.image).length > 0 && "
@@ -127,9 +131,6 @@ class Reader:
         """Draw with the mouse along (row, column) points of an image; ``radius`` is the slider's, in mm."""
         mouse = self.page.mouse
         first = self.point(image_id, *path[0])
-        # As in any multi-view viewer: a first click makes the view the active one.
-        self.ask("(id) => breastlabel.views.show(id)", image_id)
-        self.page.wait_for_timeout(500)
         self.ask("(r) => breastlabel.drawings.setRadius(r)", radius)
         mouse.move(*first)
         self.page.wait_for_timeout(500)

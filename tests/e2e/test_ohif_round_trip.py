@@ -14,6 +14,7 @@ from PIL import Image
 
 from breastlabel.catalog import Catalog
 from breastlabel.imaging import LabelArray, LesionClass
+from breastlabel.label.caller import CLIENT_COOKIE
 
 from .browser import Reader, opened
 from .reading_room import SHAPE, VIEWS, label, label_of, mammograms, pacs_room, room
@@ -78,6 +79,8 @@ def test_a_mammogram_is_read_and_corrected(
 
         an_empty_reading_is_saved(reader, room, ids["lmlo"])
         the_viewers_own_export_becomes_a_version(reader, room, ids["rmlo"])
+        if kind == "room":
+            the_next_case_opens(reader)
         assert reader.hosts == {urlsplit(room.url).netloc}, "nothing came from elsewhere"
         assert reader.failures == []
 
@@ -245,6 +248,7 @@ def test_what_is_saved_in_ohif_is_learnt(room: Server, chromium: Any, tmp_path: 
         print(f"{dice(first, correction)=:.3f} {dice(second, correction)=:.3f}")
         assert dice(second, correction) > dice(first, correction)
         a_blinded_reader_is_told_nothing(reader)
+        the_proposal_is_accepted_as_it_is(reader, room, image_id)
         assert reader.failures == []
 
 
@@ -252,23 +256,56 @@ def a_blinded_reader_is_told_nothing(reader: Reader) -> None:
     """Where the server withholds the AI's opinion, the panel neither shows it nor offers to accept it."""
 
     def withhold(route: Any) -> None:
-        if "reveal=true" in route.request.url:
-            route.continue_()
-            return
         answer = route.fetch()
         case = {**answer.json(), "withheld": True, "breasts": []}
         case["images"] = [{**image, "result": None, "segmentation": None} for image in case["images"]]
         route.fulfill(response=answer, json=case)
 
+    def tell(route: Any) -> None:
+        page.unroute("**/api/cases/find*")
+        route.continue_()
+
     page = reader.page
     page.route("**/api/cases/find*", withhold)
+    page.route("**/api/cases/*/reveal", tell)
     reader.ask("() => breastlabel.reading.refresh()")
     page.locator("[data-cy=breastlabel-withheld]").wait_for()
     for name in ("probability", "finding", "accept", "run", "show-heat-map"):
         assert page.locator(f"[data-cy=breastlabel-{name}]").count() == 0, name
+    [who] = [cookie["value"] for cookie in page.context.cookies() if cookie["name"] == CLIENT_COOKIE]
+    assert who == reader.ask("() => breastlabel.reading.clientId"), "so that OHIF's own requests say it"
     reader.press("reveal")
     page.locator("[data-cy=breastlabel-probability]").first.wait_for()
-    page.unroute("**/api/cases/find*")
+
+
+def the_proposal_is_accepted_as_it_is(reader: Reader, server: Server, image_id: str) -> None:
+    newest = history(server, image_id)
+    reader.page.locator("[data-cy=breastlabel-birads]").select_option("2")
+    reader.press("accept")
+    assert f"version {newest + 1}" in reader.said(r"Accepted\.")
+    with Catalog.open(server.studies) as catalog:
+        proposal, final = catalog.labels.current(image_id, "original"), catalog.labels.current(image_id)
+    assert proposal is not None
+    assert final is not None
+    assert (final.version, final.proposal_id) == (newest + 1, proposal.label_id)
+    assert (final.sha256, final.label) == (proposal.sha256, proposal.label)
+    assert (final.info["birads"], final.info["accepted"]) == ("2", True)
+    assert reader.page.locator("[data-cy=breastlabel-accept]").is_disabled(), "once is enough"
+
+
+def the_next_case_opens(reader: Reader) -> None:
+    """Another case of the modality, with its images drawn and on lease to this browser."""
+    before = reader.ask("() => breastlabel.reading.data")
+    reader.press("next")
+    reader.said("R MLO: drawn on and not saved")  # by OHIF's own means it was
+    reader.press("next")
+    reader.until(f"window.breastlabel?.reading.data?.case_id !== {before['case_id']!r}")
+    reader.drawn()
+    after = reader.ask("() => breastlabel.reading.data")
+    assert after["case_id"] != before["case_id"]
+    assert after["modality"] == before["modality"]
+    assert after["leased_to"] == reader.ask("() => breastlabel.reading.clientId")
+    assert set(reader.hung()) <= {image["image_id"] for image in after["images"]}
 
 
 def history(server: Server, image_id: str) -> int:

@@ -99,6 +99,7 @@ def test_the_configuration_names_our_archive_and_extension_and_no_other_host(cli
     settings = json.loads(answer.text.removeprefix("window.config = ").rstrip().rstrip(";"))
     source = settings["dataSources"][0]["configuration"]
     assert {source[root] for root in ("qidoRoot", "wadoRoot", "stowRoot")} == {"/dicom-web"}
+    assert settings["activateViewportBeforeInteraction"] is False, "the first stroke paints"
     for module in [*settings["extensions"], *settings["modes"]]:
         assert client.get(module).status_code == 200, module
 

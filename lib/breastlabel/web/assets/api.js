@@ -62,6 +62,6 @@ export function clientId() {
     name = "web-" + Array.from(digits, (d) => d.toString(16).padStart(2, "0")).join("");
     localStorage.setItem("breastlabel-client", name);
   }
-  document.cookie = `breastlabel_client=${encodeURIComponent(name)}; path=/; max-age=31536000; samesite=strict`;
+  document.cookie = `breastlabel_client=${name}; path=/; max-age=31536000; samesite=strict`;
   return name;
 }

@@ -35,6 +35,8 @@ def _settings() -> dict[str, Any]:
         "modes": [MODE],
         "modesConfiguration": {mode: {"hide": {"$set": True}} for mode in _HIDDEN_MODES},
         "customizationService": {},
+        # Else the first stroke in a view only makes it the active one, and paints nothing.
+        "activateViewportBeforeInteraction": False,
         "showStudyList": True,
         "showLoadingIndicator": True,
         "showCPUFallbackMessage": False,

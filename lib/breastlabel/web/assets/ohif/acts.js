@@ -47,6 +47,8 @@ export class Acts {
       await reading.refresh();
       await this.drawings.sync();
     }
+    // What was asked for anew may be accepted, too.
+    this.done.clear();
     this.heatMaps.sync();
     return "The AI has read the case.";
   }
