@@ -5,14 +5,13 @@
 import { ask } from "/assets/api.js";
 import { colour, redraw } from "./colouring.js";
 import { CLASSES, dicomOf, fingerprint, nameSegments, newLabelmap, pixelsOf } from "./labelmap.js";
-import { sayOrientation } from "./orientation.js";
-import { until, within } from "./views.js";
+import { displaySetOf, load } from "./loading.js";
+import { until } from "./views.js";
 
 const LABELMAP = "Labelmap";
 const BRUSH = "CircularBrush";
 const ERASER = "CircularEraser";
 const NO_TOOL = "WindowLevel";
-const LONGEST = 30000;
 
 /** @typedef {{segmentationId: string, series: string | null, asLoaded: string, saved: boolean}} Drawing */
 
@@ -80,30 +79,10 @@ export class Drawings extends EventTarget {
 
   /** @param {any} image @param {string} series the AI's segmentation of it */
   async _load(image, series) {
-    const { displaySetService, segmentationService } = this.services;
-    const find = () => displaySetService.getActiveDisplaySets().find((set) => set.SeriesInstanceUID === series);
-    let displaySet = find();
-    if (!displaySet) {
-      const [source] = this.extensionManager.getActiveDataSource();
-      const StudyInstanceUID = image.study_instance_uid;
-      // It may be newer than what OHIF knows of the study, and would answer from memory; it remembers under its
-      // archive's name and the study, but forgets (3.13.2) by what it is told alone.
-      source.deleteStudyMetadataPromise(`${source.getConfig().name}:${StudyInstanceUID}`);
-      const asked = source.retrieve.series.metadata({ StudyInstanceUID, filters: { seriesInstanceUID: series } });
-      await within(asked, LONGEST, "the segmentation's description");
-      displaySet = await until(find, 20000);
-    }
-    if (!displaySet) throw new Error("the archive does not have the AI's segmentation");
-    displaySet.referencedDisplaySetInstanceUID = this.views.displaySetOf(image.image_id)?.displaySetInstanceUID;
+    const displaySet = await displaySetOf(this, image, series);
     this._ours.add(displaySet.displaySetInstanceUID);
-    sayOrientation(displaySet);
-    // OHIF's reading may end without a word; the next look tries again.
-    await within(displaySet.load({ headers: {} }), LONGEST, "the segmentation");
-    displaySet.isHydrated = true;
+    await load(this, displaySet, image);
     this._remember(image.image_id, displaySet.displaySetInstanceUID, series);
-    const segmentation = segmentationService.getSegmentation(displaySet.displaySetInstanceUID);
-    // What OHIF's own export would continue: the reader's outline is not a version of the AI's object.
-    if (segmentation) segmentation.predecessorImageId = undefined;
   }
 
   /** @param {string} imageId @param {string} segmentationId @param {string | null} series */
