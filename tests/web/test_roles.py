@@ -38,8 +38,8 @@ OPEN = {
     "POST /logout",
 }
 #: What a reader, who may only look, may nevertheless send: a question to a model, whose answer is kept as the
-#: model's own; an upload that is forgotten; a request for the next image, which is leased for a while; a look at
-#: the AI's opinion before a reading of one's own, which is noted.
+#: model's own; an upload that is forgotten; a request for the next image, which is leased for a while; a
+#: look at the AI's opinion before a reading of one's own, which is noted.
 READERS = {
     "POST /infer/{model}",
     "POST /activelearning/{strategy}",

@@ -144,9 +144,7 @@ class BreastLabelServer:
 
     def heat_map(self, image_id: str, model: str, folder: Path) -> Path:
         """Where in the image the model's answer comes from, 0 to 1, in the image's geometry."""
-        asked = json.dumps(
-            {"explain_model": model, "result_extension": ".nrrd", "client_id": self.client_id}
-        )
+        asked = json.dumps({"explain_model": model, "result_extension": ".nrrd", "client_id": self.client_id})
         answer = self._ask(
             "POST", "/infer/explain", params={"image": image_id, "output": "image"}, data={"params": asked}
         )
