@@ -179,7 +179,7 @@ def test_proposals_are_withheld_among_the_labels_too(blind: BreastLabelApp) -> N
             ("label/info", {"label": image, "tag": "original"}),
         )
         assert [got(path, **query).status_code for path, query in asked] == [409] * 3
-        judged = {"image": image, "version": 1}
+        judged: dict[str, Any] = {"image": image, "version": 1}
         assert client.put("/datastore/label/restore", params=judged).status_code == 409
         assert client.put("/datastore/label/state", params={**judged, "state": "rejected"}).status_code == 409
         assert got("label/history", image=image).json()["versions"] == []
