@@ -16,6 +16,7 @@ from breastlabel.evaluation.measures import compute_metrics
 from breastlabel.evaluation.report import write_report
 from breastlabel.imaging import BreastImage, LesionClass, Modality, ViewPosition
 from breastlabel.imaging.context import CONTEXT_SIZE
+from breastlabel.inference.prediction import LesionBox
 
 NORMAL, BENIGN, MALIGNANT = LesionClass
 
@@ -29,6 +30,9 @@ class Brightness:
         self.asked = []
 
     def invasive(self, share):
+        return None
+
+    def boxes(self, found):
         return None
 
     def predict_sequence(self, images, *, contexts=None, newest=None, explain=False):
@@ -46,6 +50,7 @@ class Brightness:
                 class_probabilities=p,
                 predicted=predicted,
                 heat_map=f.astype(np.float32) if explain else None,
+                boxes=self.boxes(f),
             )
             for f in found
         ]
@@ -251,6 +256,28 @@ def test_invasive_cancers_are_ranked_among_the_cancers_of_which_it_is_known(brea
     assert "invasive" not in measured(cancers)[1]
     html = write_report(tmp_path / "report.html", metrics, found.table).read_text()
     assert "malignant breasts of which it is known, 1 of them invasive" in html
+
+
+def test_boxes_are_measured_against_outlines_and_drawn_boxes_of_the_judged_exam(breasts, tmp_path):
+    class Draws(Brightness):
+        def boxes(self, found):
+            box = LesionBox((20.0, 10.0, 30.0, 22.0), MALIGNANT, 0.9)
+            return (box,) if found.any() else ()
+
+    a, b, c, d = breasts
+    # Of the first image there is no outline: a box of which the model's is the upper half.
+    record = a.images[0].record
+    record.metadata = {"boxes": [[20, 10, 40, 22]]}
+    a.images[0].mask = None
+    found, metrics = measured([a, b, c, d], Draws())
+    measures = metrics["boxes"]
+    # Lesions in both images of a, one of b, and d: the prior is not judged.
+    assert (measures["n_images"], measures["n_lesions"]) == (6, 4)
+    assert measures["sensitivity"]["mean"] == 1.0
+    assert measures["froc"]["sensitivity"][0] == 1.0
+    assert "boxes" not in measured(breasts)[1]
+    html = write_report(tmp_path / "report.html", metrics, found.table).read_text()
+    assert "IoU of at least 0.2, at one false box an image" in html
 
 
 def test_the_report_speaks_of_breasts(breasts, tmp_path):

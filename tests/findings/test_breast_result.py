@@ -8,6 +8,7 @@ from breastlabel.findings.breast_result import BreastResults, months_between
 from breastlabel.imaging import BreastImage, Laterality, LesionClass, Modality, ViewPosition
 from breastlabel.imaging.exams import View, breast_sequence
 from breastlabel.inference import Prediction, SequencePrediction
+from breastlabel.inference.prediction import LesionBox
 
 SECRET = "secret-patient"
 PROBABILITIES = {"normal": 0.1, "benign": 0.2, "malignant": 0.7}
@@ -34,7 +35,7 @@ def image(shape=(120, 100)):
     return BreastImage(pixels, Modality.MG, spacing=(0.5, 0.5), patient_key=SECRET)
 
 
-def prediction(box, value=2):
+def prediction(box, value=2, boxes=None):
     mask = np.zeros((120, 100), np.uint8)
     if box:
         mask[box[0] : box[2], box[1] : box[3]] = value
@@ -45,6 +46,7 @@ def prediction(box, value=2):
         malignancy_probability=0.7,
         predicted=LesionClass.MALIGNANT,
         checkpoint_version="v1",
+        boxes=boxes,
     )
 
 
@@ -59,7 +61,12 @@ def results():
     ]
     sequence = breast_sequence(asked, others)
     assert [v.image_id for v in sequence.views] == ["old-cc", "now-cc", "now-mlo"]
-    images = (prediction((40, 20, 60, 40)), prediction((35, 20, 65, 50)), prediction((80, 20, 90, 30)))
+    drawn = (LesionBox((35.04, 20.0, 65.0, 50.0), LesionClass.MALIGNANT, 0.75),)
+    images = (
+        prediction((40, 20, 60, 40), boxes=drawn),
+        prediction((35, 20, 65, 50)),
+        prediction((80, 20, 90, 30)),
+    )
     images[1].mask[100:106, 10:16] = 2
     answer = SequencePrediction(
         images=images,
@@ -102,6 +109,13 @@ def test_the_breast_has_one_answer(results):
         "above_operating_point": True,
         "invasive_probability": 0.812346,
     }
+
+
+def test_boxes_stand_beside_the_findings_of_a_model_that_draws_them(results):
+    assert results.result(0)["boxes"] == [
+        {"box": [35.0, 20.0, 65.0, 50.0], "class": "malignant", "score": 0.75}
+    ]
+    assert "boxes" not in results.result(1)
 
 
 def test_a_lesion_is_compared_with_the_prior_of_its_view(results):

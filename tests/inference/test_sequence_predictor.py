@@ -8,6 +8,8 @@ from breastlabel.errors import CheckpointError, InvalidImageError, StoppedError
 from breastlabel.imaging import BreastImage, LesionClass, Modality
 from breastlabel.imaging.context import CONTEXT_SIZE
 from breastlabel.inference import Predictor
+from breastlabel.networks import create_network
+from breastlabel.networks.boxes import FoundBoxes
 
 MALIGNANT = (-3.0, 0.0, 3.0)
 BENIGN = (-3.0, 3.0, 0.0)
@@ -81,6 +83,29 @@ def test_whether_a_cancer_would_be_invasive_is_said_with_its_own_temperature(
     assert answer.invasive_probability == pytest.approx(1 / (1 + np.exp(-0.5)), abs=1e-4)
     assert answer.images[1].invasive_probability == answer.invasive_probability
     assert make_predictor().predict_sequence(images).invasive_probability is None
+
+
+@pytest.mark.parametrize("tta", [[], ["vertical_flip"]])
+def test_boxes_are_given_in_each_images_own_pixels(make_checkpoint, bright_square, monkeypatch, tta):
+    pytest.importorskip("torchvision")
+    network = create_network("screening", cnn=(4, 8), backbone=None, hidden=4, features=4, boxes=True)
+    # In the prepared 32 x 32: rows 8 to 16, columns 4 to 20 of the first image, nothing in the second.
+    one = FoundBoxes(torch.tensor([[8.0, 4.0, 16.0, 20.0]]), torch.tensor([2]), torch.tensor([0.75]))
+    none = FoundBoxes(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0))
+    monkeypatch.setattr(network.boxes, "found", lambda logits, size: [one, none] if size == (32, 32) else [])
+    predictor = Predictor(make_checkpoint(network=network, inference={"tta": tta}), device="cpu")
+    first = bright_square(shape=(64, 64), box=(8, 8, 40, 40))
+    answer = predictor.predict_sequence([first, first])
+    (box,) = answer.images[0].boxes
+    assert box.corners == (16.0, 8.0, 32.0, 40.0)
+    assert box.lesion_class is LesionClass.MALIGNANT
+    assert box.score == 0.75
+    assert answer.images[1].boxes == ()
+    assert predictor.predict_sequence([first, first], uncertainty_passes=2).images[0].boxes == (box,)
+
+
+def test_a_network_that_draws_no_boxes_says_none(make_predictor, bright_square):
+    assert make_predictor().predict(bright_square()).boxes is None
 
 
 def test_an_image_alone_is_a_sequence_of_one(make_predictor, bright_square):

@@ -124,5 +124,5 @@ def test_no_gradient_is_left_in_the_figures(
     breasts: Breasts, tiny_sequences: Sequences, max_images: int | None
 ) -> None:
     figures, _ = _gradients(tiny_sequences(), breasts(3), max_images=max_images)
-    assert figures.shape == (5,)
+    assert figures.shape == (6,)
     assert not figures.requires_grad

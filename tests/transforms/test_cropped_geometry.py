@@ -6,6 +6,7 @@ from tests.transforms.mammograms import dice
 
 from breastlabel.errors import InvalidImageError, InvalidLabelError
 from breastlabel.transforms import CroppedGeometry
+from breastlabel.transforms.boxes import component_boxes
 
 FITS = ["letterbox-left", "letterbox", "stretch"]
 
@@ -77,3 +78,37 @@ def test_shapes_and_boxes_that_do_not_fit_are_refused():
         geometry.restore(np.ones((1, 4, 8), np.float32))
     with pytest.raises(InvalidImageError, match=r"within 8 x 4 pixels is required; got \(0, 1, 8, 4\)"):
         CroppedGeometry((8, 4), (8, 8), (0, 1, 8, 4))
+
+
+@pytest.mark.parametrize("fit", FITS)
+@settings(max_examples=40, deadline=None)
+@given(
+    case=boxes(),
+    flipped=st.booleans(),
+    lesion=st.tuples(st.floats(0.2, 0.4), st.floats(0.2, 0.4), st.floats(0.6, 0.8), st.floats(0.6, 0.8)),
+)
+def test_a_box_returns_to_where_its_mask_does(fit, case, flipped, lesion):
+    shape, box = case
+    top, left, height, width = box
+    wanted = np.array([top, left, top, left]) + np.array(lesion) * np.array([height, width] * 2)
+    row0, col0, row1, col1 = np.rint(wanted).astype(int)
+    mask = np.zeros(shape, np.uint8)
+    mask[row0:row1, col0:col1] = 1
+    geometry = CroppedGeometry(shape, (128, 96), box, flipped, fit)
+    (restored,) = geometry.restore_boxes(component_boxes(geometry.apply_mask(mask)))
+    # A prepared pixel covers as many of the source's.
+    _, _, rows, cols = geometry.resized.window
+    coarse = max(1.0, height / rows, width / cols)
+    np.testing.assert_allclose(restored, (row0, col0, row1, col1), atol=coarse)
+
+
+def test_a_box_in_a_mirror_has_its_left_edge_at_the_right():
+    geometry = CroppedGeometry((100, 80), (50, 30), (0, 20, 100, 60), flipped=True, fit="stretch")
+    assert geometry.restore_boxes(np.array([[5, 0, 10, 3]], np.float32)).tolist() == [[10, 74, 20, 80]]
+    assert geometry.restore_boxes(np.zeros((0, 4), np.float32)).shape == (0, 4)
+
+
+def test_what_a_box_has_in_the_padding_is_cut_off():
+    # 100 x 100 in 50 x 100: scaled by 1/2, 50 columns of padding at the right.
+    geometry = CroppedGeometry((100, 100), (50, 100), (0, 0, 100, 100))
+    assert geometry.restore_boxes(np.array([[0, 40, 10, 70]], np.float32)).tolist() == [[0, 80, 20, 100]]

@@ -11,14 +11,18 @@ Row = tuple[str, Any, str, int]
 
 
 def breast_sections(metrics: Mapping[str, Any]) -> list[tuple[str, list[Row]]]:
-    """(section, [(measure, interval, meaning, n)]) of ``invasive``, ``consistency`` and ``evidence``, where
-    measured."""
+    """(section, [(measure, interval, meaning, n)]) of what was measured beyond class and outline."""
     sections = []
     if "invasive" in metrics:
         told = metrics["invasive"]
         meaning = f"malignant breasts of which it is known, {told['n_invasive']} of them invasive"
         rows_of_it: list[Row] = [("AUC invasive", told["auc"], meaning, told["n"])]
         sections.append(("Invasive or in situ", rows_of_it))
+    if "boxes" in metrics:
+        drawn = metrics["boxes"]
+        meaning = f"lesions in a box with IoU of at least {drawn['iou']:g}, at one false box an image"
+        rows_of_boxes: list[Row] = [("Sensitivity", drawn["sensitivity"], meaning, drawn["n_lesions"])]
+        sections.append(("Boxes", rows_of_boxes))
     if "consistency" in metrics:
         found = metrics["consistency"]
         rows = [

@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from breastlabel.errors import BreastLabelError
+from breastlabel.evaluation.boxes import match_boxes
 from breastlabel.evaluation.collect import measure_case, timed, timed_items
 from breastlabel.evaluation.consistency import ViewAnswers, view_answers
 from breastlabel.evaluation.evidence import Evidence, evidence_of
 from breastlabel.evaluation.labelled_breasts import LabelledBreast
+from breastlabel.evaluation.lesions import LesionMatch
 from breastlabel.evaluation.table import Case, EvaluationTable
 
 __all__ = ["BreastTables", "collect_breasts"]
@@ -102,8 +106,19 @@ def _measure(
             )
         )
         label = None if breast.label is None else int(breast.label)
-        cases.append(replace(case, label=label, breast=breast.key, seconds=dict(shares)))
+        box_match = _box_match(labelled, answer)
+        cases.append(replace(case, label=label, breast=breast.key, seconds=dict(shares), box_match=box_match))
     return prediction, cases
+
+
+def _box_match(labelled: Any, answer: Any) -> LesionMatch | None:
+    from breastlabel.datasets.lesion_boxes import lesion_boxes
+
+    drawn = None if answer.boxes is None else lesion_boxes(labelled.record, labelled.mask)
+    if drawn is None:
+        return None
+    corners = np.array([box.corners for box in answer.boxes], np.float32).reshape(-1, 4)
+    return match_boxes(drawn, corners, [box.score for box in answer.boxes])
 
 
 def _breast_row(breast: LabelledBreast, prediction: Any, cases: list[Case]) -> Case:

@@ -28,7 +28,7 @@ SPLITS = ("train", "val", "test", "all")
 Progress = Callable[[str, int, int], None]
 
 # Keys that group images are for counting only; the small picture has its place in the report.
-_UNWRITTEN = {"group", "patient", "picture", "match"}
+_UNWRITTEN = {"group", "patient", "picture", "match", "box_match"}
 
 
 def evaluate(

@@ -8,6 +8,7 @@ import numpy as np
 
 from breastlabel.evaluation import classification as cls
 from breastlabel.evaluation.bootstrap import Bootstrap, Interval, Weights, weighted_mean
+from breastlabel.evaluation.boxes import box_measures
 from breastlabel.evaluation.lesions import FROC_RATES, froc_at, froc_curve
 from breastlabel.evaluation.subgroups import subgroup_measures
 from breastlabel.evaluation.table import NAN, EvaluationTable
@@ -34,6 +35,7 @@ def compute_metrics(
     Where breasts were judged, the classes are counted by breast (``analysed`` is "breast", ``n_breasts`` says
     how many), the outlines by image. Of a model that tells invasive cancers from those in situ, ``invasive``
     has the ``auc`` over the malignant breasts of which it is known: ``n``, of them ``n_invasive``.
+    Of a model that draws boxes, ``boxes`` has what `box_measures` says.
 
     Args:
         checkpoint: version of the model.
@@ -55,6 +57,7 @@ def compute_metrics(
         "segmentation": _segmentation(table, bootstrap),
         "classification": _classification(judged, judged_bootstrap),
         **_invasive(judged, judged_bootstrap),
+        **_boxes(table, bootstrap),
         "subgroups": subgroup_measures(table, bootstrap, judged_bootstrap),
         "timing": _timing(table, bootstrap, device),
     }
@@ -144,6 +147,12 @@ def _invasive(table: EvaluationTable, bootstrap: Bootstrap) -> dict[str, Any]:
     scores = np.array([case.invasive_probability for case in told], dtype=np.float64)
     area = bootstrap.interval(lambda w: cls.auc(invasive, scores, w[:, known]))
     return {"invasive": {"n": len(told), "n_invasive": int(invasive.sum()), "auc": area}}
+
+
+def _boxes(table: EvaluationTable, bootstrap: Bootstrap) -> dict[str, Any]:
+    """Nothing of a model that draws none."""
+    matches = [case.box_match for case in table.cases]
+    return {} if all(match is None for match in matches) else {"boxes": box_measures(matches, bootstrap)}
 
 
 def _timing(table: EvaluationTable, bootstrap: Bootstrap, device: str) -> dict[str, Any]:

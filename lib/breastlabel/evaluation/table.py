@@ -63,6 +63,7 @@ class Case:
         invasive_probability: by the model, if there is a cancer; None where it does not tell.
         breast: key of the breast that was judged as one; None where the image was judged by itself.
         seconds: by stage.
+        box_match: lesions and the model's boxes; None where nobody drew the lesions, or the model no boxes.
         picture: None where none was kept.
     """
 
@@ -97,6 +98,7 @@ class Case:
     invasive_probability: float | None = None
     breast: str | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
+    box_match: LesionMatch | None = None
     picture: Picture | None = None
 
 

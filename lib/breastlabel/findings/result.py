@@ -33,6 +33,9 @@ def result_json(
     ``findings`` as in `Finding.to_json`, largest first; ``predicted_class`` agrees with the mask;
     ``class_probabilities`` are calibrated; ``uncertainty`` is null where no stochastic passes were made.
 
+    ``boxes``, of a model that draws them: each ``box`` (row0, col0, row1, col1) in the image's pixels with
+    ``class`` and ``score``, the likeliest first; they are no findings.
+
     Args:
         findings: of the image, where they are known already.
     """
@@ -55,6 +58,22 @@ def result_json(
         },
         "sequence": _sequence_note(image),
         "notice": RESEARCH_USE,
+        **_boxes(prediction),
+    }
+
+
+def _boxes(prediction: Prediction) -> dict[str, object]:
+    if prediction.boxes is None:
+        return {}
+    return {
+        "boxes": [
+            {
+                "box": [round(edge, 1) for edge in box.corners],
+                "class": box.lesion_class.label,
+                "score": round(box.score, 6),
+            }
+            for box in prediction.boxes
+        ]
     }
 
 

@@ -38,7 +38,7 @@ class EnsemblePredictor:
 
     Each member prepares, calibrates and restores as its own checkpoint says. The outline is read off the mean
     of the members' lesion probabilities with the mean of their thresholds; where no member outlines, there is
-    none. The operating point is the mean of the members', where each has one.
+    none. The operating point is the mean of the members', where each has one. Boxes are not drawn.
 
     Attributes:
         members: at least two.

@@ -50,6 +50,8 @@ def augmented_pass(network: nn.Module, images: Tensor, *, views: Sequence[str] =
 def averaged(run: Callable[[Tensor], HybridOutput], images: Tensor, views: Sequence[str]) -> HybridOutput:
     """The mean of the logits of images and their ``views``, float32, mask logits flipped back.
 
+    Boxes are those of the images as they are.
+
     Args:
         run: from images (M, 1, H, W) to the answer; all of them are flipped alike.
         views: names in `AUGMENTATIONS`.
@@ -58,7 +60,7 @@ def averaged(run: Callable[[Tensor], HybridOutput], images: Tensor, views: Seque
     masks, classes = output.mask_logits.float(), output.class_logits.float()
     invasive = None if output.invasive_logits is None else output.invasive_logits.float()
     if not views:
-        return HybridOutput(masks, classes, invasive)
+        return HybridOutput(masks, classes, invasive, output.boxes)
     for name in views:
         axes = AUGMENTATIONS[name]
         turned = run(images.flip(axes))
@@ -67,7 +69,7 @@ def averaged(run: Callable[[Tensor], HybridOutput], images: Tensor, views: Seque
         if invasive is not None and turned.invasive_logits is not None:
             invasive = invasive + turned.invasive_logits.float()
     n = 1 + len(views)
-    return HybridOutput(masks / n, classes / n, None if invasive is None else invasive / n)
+    return HybridOutput(masks / n, classes / n, None if invasive is None else invasive / n, output.boxes)
 
 
 def dropout_passes(network: HybridNetwork, image: Tensor, *, n: int, seed: int) -> RawAnswer:

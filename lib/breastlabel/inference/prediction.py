@@ -10,7 +10,22 @@ import numpy as np
 from breastlabel.imaging.image import FloatArray, LabelArray
 from breastlabel.imaging.vocabulary import LesionClass
 
-__all__ = ["Prediction", "decide"]
+__all__ = ["LesionBox", "Prediction", "decide"]
+
+
+@dataclass(frozen=True)
+class LesionBox:
+    """A box around what may be a lesion.
+
+    Attributes:
+        corners: (row0, col0, row1, col1), edges of the image's own pixels.
+        lesion_class: benign or malignant.
+        score: in [0, 1]; not calibrated, for ranking boxes.
+    """
+
+    corners: tuple[float, float, float, float]
+    lesion_class: LesionClass
+    score: float
 
 
 @dataclass(frozen=True)
@@ -38,6 +53,7 @@ class Prediction:
             a stated sensitivity; None where the checkpoint names none.
         invasive_probability: calibrated, that the cancer is invasive and not in situ, if there is one; None
             where the checkpoint does not tell.
+        boxes: the likeliest first; they decide nothing else. None where the checkpoint draws none.
     """
 
     mask: LabelArray
@@ -52,6 +68,7 @@ class Prediction:
     explained: LesionClass | None = None
     above_operating_point: bool | None = None
     invasive_probability: float | None = None
+    boxes: tuple[LesionBox, ...] | None = None
 
 
 def decide(

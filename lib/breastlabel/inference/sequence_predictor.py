@@ -16,7 +16,7 @@ from breastlabel.imaging.vocabulary import LesionClass
 from breastlabel.inference import uncertainty
 from breastlabel.inference.asked import Asked, require_analysable
 from breastlabel.inference.loading import CheckpointLike, lock_of
-from breastlabel.inference.prediction import Prediction
+from breastlabel.inference.prediction import LesionBox, Prediction
 from breastlabel.inference.preparing import Prepare, prepare_now
 from breastlabel.inference.readout import Readout, by_class
 from breastlabel.inference.sequence_passes import (
@@ -27,7 +27,9 @@ from breastlabel.inference.sequence_passes import (
 from breastlabel.inference.sequence_prediction import SequencePrediction, decide_breast, paint
 from breastlabel.inference.stages import Stages
 from breastlabel.networks import HybridOutput
+from breastlabel.networks.boxes import BoxHead, FoundBoxes
 from breastlabel.networks.sequences import SequenceBatch, SequenceNetwork
+from breastlabel.transforms.geometry import PreparedGeometry
 from breastlabel.transforms.prepared import Prepared
 
 __all__ = ["SequencePredictor", "alone", "newest_of"]
@@ -79,6 +81,7 @@ class SequencePredictor:
             with stages("uncertainty"):
                 spread = self._spread(batch, prepared, judged, asked)
         with stages("restore"):
+            boxes = self._boxes(answer, prepared)
             lesions = self._lesions(answer, images, prepared)
             regions = [self._readout.region(lesion) for lesion in lesions] if self._network.outlines else None
             predicted = decide_breast(
@@ -104,6 +107,7 @@ class SequencePredictor:
                 explained=explained if asked.explain else None,
                 above_operating_point=above,
                 invasive_probability=invasive,
+                boxes=boxes[i],
             )
             for i, image in enumerate(images)
         )
@@ -153,6 +157,15 @@ class SequencePredictor:
             for i, (image, p) in enumerate(zip(images, prepared, strict=True))
         ]
 
+    def _boxes(
+        self, answer: HybridOutput, prepared: Sequence[Prepared]
+    ) -> list[tuple[LesionBox, ...]] | list[None]:
+        head = getattr(self._network, "boxes", None)
+        if answer.boxes is None or not isinstance(head, BoxHead):
+            return [None] * len(prepared)
+        found = head.found(answer.boxes, (int(answer.mask_logits.shape[2]), int(answer.mask_logits.shape[3])))
+        return [_restored(each, p.geometry) for each, p in zip(found, prepared, strict=True)]
+
     def _spread(
         self, batch: SequenceBatch, prepared: Sequence[Prepared], newest: Sequence[bool], asked: Asked
     ) -> _Spread:
@@ -197,6 +210,12 @@ class _Spread(NamedTuple):
     breast: Mapping[str, float]
     images: Sequence[Mapping[str, float]]
     deviations: Sequence[FloatArray | None]
+
+
+def _restored(found: FoundBoxes, geometry: PreparedGeometry) -> tuple[LesionBox, ...]:
+    corners = geometry.restore_boxes(found.boxes.float().cpu().numpy())
+    each = zip(corners.tolist(), found.classes.tolist(), found.scores.tolist(), strict=True)
+    return tuple(LesionBox(tuple(box), LesionClass(kind), score) for box, kind, score in each)
 
 
 def newest_of(images: Sequence[BreastImage], newest: Sequence[bool] | None) -> tuple[bool, ...]:

@@ -9,7 +9,19 @@ from torch import Tensor, nn
 
 from breastlabel.errors import InvalidImageError
 
-__all__ = ["HybridNetwork", "HybridOutput"]
+__all__ = ["BoxLogits", "HybridNetwork", "HybridOutput"]
+
+
+class BoxLogits(NamedTuple):
+    """Unnormalised answers at A anchors of each image, float32; `breastlabel.networks.boxes` reads them.
+
+    Attributes:
+        classes: (M, A, 2) logits of benign and malignant.
+        offsets: (M, A, 4) of the box from the anchor.
+    """
+
+    classes: Tensor
+    offsets: Tensor
 
 
 class HybridOutput(NamedTuple):
@@ -20,11 +32,13 @@ class HybridOutput(NamedTuple):
         class_logits: (B, n_classes) in the order of ``LesionClass``; their softmax are the probabilities.
         invasive_logits: (B,), whose sigmoid is the probability that the cancer, if there is one, is invasive
             and not in situ; None where the network does not answer that.
+        boxes: around the lesions of each image; None where the network does not answer that.
     """
 
     mask_logits: Tensor
     class_logits: Tensor
     invasive_logits: Tensor | None = None
+    boxes: BoxLogits | None = None
 
 
 class HybridNetwork(nn.Module, ABC):
@@ -36,10 +50,12 @@ class HybridNetwork(nn.Module, ABC):
     Attributes:
         stride: rows and columns of the input must be divisible by it.
         answers_invasive: whether it tells invasive cancers from those in situ.
+        finds_boxes: whether it draws boxes around lesions.
     """
 
     stride: int = 1
     answers_invasive: bool = False
+    finds_boxes: bool = False
 
     @abstractmethod
     def encode(self, image: Tensor) -> list[Tensor]:

@@ -12,6 +12,7 @@ from breastlabel.errors import UnknownNameError
 from breastlabel.imaging.context import CONTEXT_SIZE
 from breastlabel.networks.aggregation import create_aggregation
 from breastlabel.networks.base import HybridOutput
+from breastlabel.networks.boxes import BoxHead
 from breastlabel.networks.heads import InvasiveHead
 from breastlabel.networks.sequences import SequenceBatch, SequenceNetwork
 from breastlabel.networks.trunk import ImageTrunk
@@ -95,6 +96,7 @@ class ScreeningNet(SequenceNetwork):
         n_classes: int = 3,
         pretrained: bool | str = False,
         invasive: bool = False,
+        boxes: bool = False,
     ) -> None:
         """Build the network.
 
@@ -110,9 +112,11 @@ class ScreeningNet(SequenceNetwork):
             dropout: before the class layer.
             normalisation: see `ImageTrunk`, as ``checkpointing`` and ``pretrained``.
             invasive: whether it also tells invasive cancers from those in situ.
+            boxes: whether it also draws boxes around the lesions of each image, read off the deepest map.
 
         Raises:
             UnknownNameError: unknown backbone, recurrence or normalisation, or neither CNN nor backbone.
+            MissingDependencyError: boxes without torchvision.
         """
         super().__init__()
         self._config: dict[str, object] = {
@@ -129,6 +133,7 @@ class ScreeningNet(SequenceNetwork):
             # Whoever rebuilds the network from this has its weights, and needs no download.
             "pretrained": False,
             "invasive": invasive,
+            "boxes": boxes,
         }
         self.trunk = BranchedTrunk(
             cnn=cnn,
@@ -147,11 +152,18 @@ class ScreeningNet(SequenceNetwork):
         nn.init.zeros_(self.classify.bias)
         self.invasive = InvasiveHead(self.aggregation.out_features) if invasive else None
         self.answers_invasive = invasive
+        self.boxes = BoxHead(self.trunk.out_channels, self.stride) if boxes else None
+        self.finds_boxes = boxes
 
     def leave_out_invasive(self) -> None:
         """Take the head away that tells invasive cancers; the rest stays as it is."""
         self.invasive, self.answers_invasive = None, False
         self._config["invasive"] = False
+
+    def leave_out_boxes(self) -> None:
+        """Take the head away that draws boxes; the rest stays as it is."""
+        self.boxes, self.finds_boxes = None, False
+        self._config["boxes"] = False
 
     def encode(self, image: Tensor) -> list[Tensor]:
         """One map, with the channels of both branches."""
@@ -162,13 +174,14 @@ class ScreeningNet(SequenceNetwork):
         return features[-1]
 
     def read(self, features: list[Tensor], decoded: Tensor, batch: SequenceBatch) -> HybridOutput:
-        """Class logits (B, 3) of the breasts, those of invasiveness, and masks that say "no lesion"."""
+        """Class logits (B, 3) of the breasts, what else is asked, and masks that say "no lesion"."""
         deepest = features[-1]
         pooled = torch.cat([deepest.mean((2, 3)), deepest.amax((2, 3))], dim=1)
         described = torch.cat([self.reduce(pooled).float(), batch.context.float()], dim=1)
         breast = self.dropout(self.aggregation(described, batch))
         invasive = None if self.invasive is None else self.invasive(breast)
-        return HybridOutput(self.no_outline(batch.images), self.classify(breast).float(), invasive)
+        boxes = None if self.boxes is None else self.boxes(deepest)
+        return HybridOutput(self.no_outline(batch.images), self.classify(breast).float(), invasive, boxes)
 
     def config(self) -> dict[str, object]:
         """The constructor's arguments as JSON values; ``pretrained`` is False, see there."""

@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 _EACH_ALONE = Cases.singles(np.zeros(0, str))
 _NOT_KNOWN = np.zeros(0, np.int64)
+_NO_BOXES = np.zeros(0, bool)
 
 
 class Preparation(Protocol):
@@ -42,7 +43,8 @@ class TrainingArrays:
 
     Attributes:
         images: (N, H, W) float16 in [0, 1].
-        masks: (N, H, W) uint8, 1 in a lesion; zeros where ``has_mask`` is false.
+        masks: (N, H, W) uint8, 1 in a lesion; filled boxes where ``has_boxes`` is true; else zeros
+            where ``has_mask`` is false.
         has_mask: (N,) bool.
         labels: (C,) int64 class of each case, -1 where unknown.
         ids: (N,) image ids.
@@ -50,6 +52,8 @@ class TrainingArrays:
         cases: which images make each case; by default each image is one.
         invasive: (C,) int64, 1 where the case is an invasive cancer, 0 where it is one in situ, -1 where
             nobody says so or there is none; by default of all.
+        has_boxes: (N,) bool, whether a reader drew boxes around the lesions and no outlines; by default of
+            none.
     """
 
     images: npt.NDArray[np.float16]
@@ -60,13 +64,16 @@ class TrainingArrays:
     groups: npt.NDArray[np.str_]
     cases: Cases = _EACH_ALONE
     invasive: npt.NDArray[np.int64] = field(default_factory=lambda: _NOT_KNOWN)
+    has_boxes: npt.NDArray[np.bool_] = field(default_factory=lambda: _NO_BOXES)
 
     def __post_init__(self) -> None:
         if self.invasive is _NOT_KNOWN:
             object.__setattr__(self, "invasive", np.full(len(self.labels), -1, np.int64))
+        if self.has_boxes is _NO_BOXES:
+            object.__setattr__(self, "has_boxes", np.zeros(len(self.images), bool))
         if self.cases is _EACH_ALONE:
             object.__setattr__(self, "cases", Cases.singles(self.ids))
-        of_images = {len(a) for a in (self.images, self.masks, self.has_mask, self.ids)}
+        of_images = {len(a) for a in (self.images, self.masks, self.has_mask, self.ids, self.has_boxes)}
         of_cases = {len(a) for a in (self.labels, self.groups, self.cases, self.invasive)}
         if len(of_images) != 1 or len(of_cases) != 1 or self.images.shape != self.masks.shape:
             raise StudiesError(
@@ -109,6 +116,17 @@ class TrainingArrays:
         """(N,) the case that each image is judged in, -1 for an image that is only a prior."""
         return self.cases.case_of_image(len(self.images))
 
+    @cached_property
+    def box_classes(self) -> npt.NDArray[np.int64]:
+        """(N,) the class of the lesions that are drawn in each image; 0 where it is known to show none.
+
+        -1 where nothing is known, or what is drawn contradicts the class of the breast.
+        """
+        known = (self.has_mask | self.has_boxes) & (self.image_cases >= 0)
+        labels = np.where(known, self.labels[self.image_cases], -1)
+        drawn = self.masks.any((1, 2))
+        return np.where(drawn, np.where(labels > 0, labels, -1), np.where(labels >= 0, 0, -1))
+
     def fingerprint(self) -> str:
         """A hash of ids, classes and masks: two trainings with the same one saw the same labels."""
         digest = hashlib.sha256()
@@ -134,6 +152,7 @@ class TrainingArrays:
             self.groups[index],
             cases,
             self.invasive[index],
+            self.has_boxes[images],
         )
 
     @classmethod
@@ -168,8 +187,10 @@ class TrainingArrays:
             StudiesError: there is no image with a label.
         """
         from breastlabel.datasets.invasiveness import invasive_cancer
+        from breastlabel.datasets.lesion_boxes import lesion_boxes, painted_boxes
 
-        images, masks, has_mask, labels, ids, groups, invasive = [], [], [], [], [], [], []
+        images, masks, has_mask, labels, ids, groups = [], [], [], [], [], []
+        invasive, has_boxes = [], []
         for done, item in enumerate(items, 1):
             if progress is not None:
                 progress(done)
@@ -181,9 +202,13 @@ class TrainingArrays:
             image = prepared.image
             images.append(image.astype(np.float16))
             # By the geometry of this very image: it may depend on the pixels, as a breast's crop does.
-            mask = None if item.mask is None else prepared.geometry.apply_mask(item.mask)
+            drawn = item.mask
+            if drawn is None and (boxes := lesion_boxes(item.record, None)) is not None:
+                drawn = painted_boxes(boxes, item.image.shape)
+            mask = None if drawn is None else prepared.geometry.apply_mask(drawn)
             masks.append(np.zeros(image.shape, np.uint8) if mask is None else (mask > 0).astype(np.uint8))
-            has_mask.append(mask is not None)
+            has_mask.append(item.mask is not None)
+            has_boxes.append(item.mask is None and mask is not None)
             labels.append(-1 if item.label is None else int(item.label))
             ids.append(item.record.image_id)
             groups.append(item.record.group)
@@ -202,6 +227,7 @@ class TrainingArrays:
             np.asarray(ids, str),
             np.asarray(groups, str),
             invasive=np.asarray(invasive, np.int64),
+            has_boxes=np.asarray(has_boxes, bool),
         )
 
     def save(self, path: Path) -> None:
@@ -215,6 +241,7 @@ class TrainingArrays:
             ids=self.ids,
             groups=self.groups,
             invasive=self.invasive,
+            has_boxes=self.has_boxes,
             **self.cases.arrays(),
         )
 
@@ -235,10 +262,11 @@ class TrainingArrays:
                 # A pack from before there were cases has none: each image is one.
                 Cases.from_arrays(packed) if "case_keys" in packed else Cases.singles(ids),
                 packed.get("invasive", _NOT_KNOWN),
+                packed.get("has_boxes", _NO_BOXES),
             )
 
 
-_ARRAYS = ("images", "masks", "has_mask", "labels", "ids", "groups", "invasive")
+_ARRAYS = ("images", "masks", "has_mask", "labels", "ids", "groups", "invasive", "has_boxes")
 
 
 def _warn(record: ImageRecord, error: InvalidImageError) -> None:

@@ -245,4 +245,4 @@ def _lesion_patients(val: TrainingArrays | None, network: HybridNetwork) -> int:
         return 0
     if not outlines(network):
         return len(np.unique(val.groups[val.labels == LesionClass.MALIGNANT]))
-    return len(np.unique(val.image_groups[val.masks.any((1, 2))]))
+    return len(np.unique(val.image_groups[val.has_mask & val.masks.any((1, 2))]))

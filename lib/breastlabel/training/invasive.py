@@ -1,4 +1,4 @@
-"""A network tells invasive cancers from those in situ only where there is something to learn it from."""
+"""A network answers what is asked beside the class only where there is something to learn it from."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ def invasive_counts(arrays: TrainingArrays) -> dict[str, int]:
 
 
 def leave_out_unlearnable(network: HybridNetwork, train: TrainingArrays) -> None:
-    """Take the head for invasiveness off a network with random weights, if only one kind of cancer is known.
+    """Take heads off a network with random weights that nothing teaches.
 
-    An untrained head would answer all the same, and nobody could tell.
+    That for invasiveness, where only one kind of cancer is known, and that for boxes, where no lesion is
+    drawn. An untrained head would answer all the same, and nobody could tell.
 
     Args:
         network: changed in place.
@@ -40,3 +41,9 @@ def leave_out_unlearnable(network: HybridNetwork, train: TrainingArrays) -> None
                 counts["invasive"],
                 counts["in_situ"],
             )
+    if isinstance(network, ScreeningNet) and network.finds_boxes and not (train.box_classes > 0).any():
+        network.leave_out_boxes()
+        _log.info(
+            "outlines or boxes of lesions are required to learn to find them; the train split has none; the "
+            "network is trained without that answer"
+        )

@@ -54,11 +54,12 @@ class LossParts:
     mask_dice: Tensor
     classification: Tensor
     invasive: Tensor
+    boxes: Tensor
 
 
 class JointLoss:
     """BCE of the mask + ``dice_weight`` * Dice + ``class_weight`` * (cross-entropy of the class + BCE of
-    whether the cancer is invasive).
+    whether the cancer is invasive) + the loss of the boxes.
 
     An image without a mask trains only the class head, one without a class only the mask head, and a case of
     which nobody says whether its cancer is invasive, or that has none, does not train that head.
@@ -96,6 +97,7 @@ class JointLoss:
         labels: Tensor,
         invasive_logits: Tensor | None = None,
         invasive: Tensor | None = None,
+        boxes: Tensor | None = None,
     ) -> LossParts:
         """Loss of one batch.
 
@@ -107,6 +109,7 @@ class JointLoss:
             labels: (B,) class indices, -1 where the class is unknown.
             invasive_logits: (B,); None where the network does not answer that, or nobody asks.
             invasive: (B,) 1 for invasive, 0 for in situ, -1 where unknown or no cancer.
+            boxes: the loss of the boxes, a mean over the images that teach them; see `BoxHead.loss`.
         """
         mask_logits, class_logits = mask_logits.float(), class_logits.float()
         weight = has_mask.to(mask_logits.dtype)
@@ -116,32 +119,48 @@ class JointLoss:
         dice = soft_dice_loss(mask_logits, masks, pooled=self.pooled_dice, counted=has_mask)
         dice = (dice * weight).sum() / n_masks
         classification = self._classification(class_logits, labels)
-        return self._together(bce, dice, classification, _invasive(invasive_logits, invasive, class_logits))
+        told = _invasive(invasive_logits, invasive, class_logits)
+        nothing = class_logits.new_zeros(())
+        return self._together(bce, dice, classification, told, nothing if boxes is None else boxes)
 
-    def amounts(self, has_mask: Tensor, labels: Tensor, invasive: Tensor) -> Tensor:
-        """(3,) what the mask terms, the class term and the invasive one are means over: masks, weights of the
-        classes, and cancers of which it is known."""
+    def amounts(self, has_mask: Tensor, labels: Tensor, invasive: Tensor, box_classes: Tensor) -> Tensor:
+        """(4,) what the terms of mask, class, invasive and boxes are means over.
+
+        Those are masks, weights of the classes, cancers of which it is known, and images of which boxes are.
+        """
         known = labels[labels >= 0]
         if self.class_weights is None:
             classes = torch.tensor(float(len(known)), device=labels.device)
         else:
             classes = self.class_weights.to(labels.device)[known].sum()
-        return torch.stack([has_mask.sum().float(), classes, (invasive >= 0).sum().float()])
+        counts = [(each >= 0).sum().float() for each in (invasive, box_classes)]
+        return torch.stack([has_mask.sum().float(), classes, *counts])
 
-    def share(self, parts: LossParts, *, masks: Tensor, classes: Tensor, invasive: Tensor) -> LossParts:
+    def share(
+        self, parts: LossParts, *, masks: Tensor, classes: Tensor, invasive: Tensor, boxes: Tensor
+    ) -> LossParts:
         """What a part of a batch adds to the whole batch's loss.
 
         Args:
             parts: of the part alone.
-            masks, classes, invasive: its share of the whole batch's `amounts`.
+            masks, classes, invasive, boxes: its share of the whole batch's `amounts`.
         """
         bce, dice = parts.mask_bce * masks, parts.mask_dice * masks
-        return self._together(bce, dice, parts.classification * classes, parts.invasive * invasive)
+        return self._together(
+            bce, dice, parts.classification * classes, parts.invasive * invasive, parts.boxes * boxes
+        )
 
-    def _together(self, bce: Tensor, dice: Tensor, classification: Tensor, invasive: Tensor) -> LossParts:
-        total = bce + self.dice_weight * dice + self.class_weight * (classification + invasive)
+    def _together(
+        self, bce: Tensor, dice: Tensor, classification: Tensor, invasive: Tensor, boxes: Tensor
+    ) -> LossParts:
+        total = bce + self.dice_weight * dice + self.class_weight * (classification + invasive) + boxes
         return LossParts(
-            total=total, mask_bce=bce, mask_dice=dice, classification=classification, invasive=invasive
+            total=total,
+            mask_bce=bce,
+            mask_dice=dice,
+            classification=classification,
+            invasive=invasive,
+            boxes=boxes,
         )
 
     def _classification(self, class_logits: Tensor, labels: Tensor) -> Tensor:

@@ -164,7 +164,7 @@ SCREENING: dict[str, Preset] = {
     # from a patch classifier: `begin_with_pieces` says what stands for it here. Shen et al. (Scientific
     # Reports 2019) cut 224 pixels of 1152, which is 96 of 512.
     "paper": Preset(
-        network={"name": "screening", "checkpointing": True, "invasive": True},
+        network={"name": "screening", "checkpointing": True, "invasive": True, "boxes": True},
         preparation=_prepared(512, 512, fit="stretch"),
         settings=TrainingSettings(epochs=50, batch_size=8, max_images=8, drop_views=0.1, learning_rate=1e-4),
         augmentation="mammography",

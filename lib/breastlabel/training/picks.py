@@ -116,11 +116,13 @@ class Truth(NamedTuple):
         has_mask: (M,) bool.
         labels: (B,) classes, -1 where unknown.
         invasive: (B,) 1 for invasive, 0 for in situ, -1 where unknown.
+        box_classes: (M,) `TrainingArrays.box_classes`.
     """
 
     has_mask: Tensor
     labels: Tensor
     invasive: Tensor
+    box_classes: Tensor
 
 
 class OnDevice:
@@ -133,6 +135,7 @@ class OnDevice:
         self._has_mask = torch.from_numpy(arrays.has_mask).to(device)
         self._labels = torch.from_numpy(arrays.labels).to(device)
         self._invasive = torch.from_numpy(arrays.invasive).to(device)
+        self._box_classes = torch.from_numpy(arrays.box_classes).to(device)
 
     def images(self, part: Pick) -> tuple[Tensor, Tensor]:
         """Images and masks (M, 1, H, W), float32."""
@@ -142,4 +145,6 @@ class OnDevice:
     def truth(self, part: Pick) -> Truth:
         """What is known of the images and the cases."""
         images, cases = part.images.to(self.device), part.cases.to(self.device)
-        return Truth(self._has_mask[images], self._labels[cases], self._invasive[cases])
+        return Truth(
+            self._has_mask[images], self._labels[cases], self._invasive[cases], self._box_classes[images]
+        )

@@ -142,6 +142,7 @@ def in_breasts(
         np.asarray([breast.group for breast in kept], str),
         cases,
         np.asarray(invasive, np.int64),
+        images.has_boxes,
     ).select(np.arange(len(kept)))
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from breastlabel.networks.base import HybridNetwork, HybridOutput
+from breastlabel.training.box_loss import box_loss
 from breastlabel.training.losses import JointLoss, LossParts
 from breastlabel.training.picks import OnDevice, Pick, Truth
 from breastlabel.training.precision import Precision, autocast
@@ -59,7 +60,7 @@ class Step:
                 is pooled: that is then of each part's images, a mean weighted by the parts' masks.
 
         Returns:
-            (5,) the total, BCE, Dice, class and invasive loss, without gradient.
+            (6,) the total, BCE, Dice, class, invasive and box loss, without gradient.
         """
         if len(parts) == 1:
             return self._backward(self._loss(parts[0]))
@@ -67,9 +68,11 @@ class Step:
         shares = amounts / amounts.sum(0).clamp(min=1e-12)
         figures = [
             self._backward(
-                self.loss.share(self._loss(part), masks=of_masks, classes=of_classes, invasive=of_invasive)
+                self.loss.share(
+                    self._loss(part), masks=share[0], classes=share[1], invasive=share[2], boxes=share[3]
+                )
             )
-            for part, (of_masks, of_classes, of_invasive) in zip(parts, shares, strict=True)
+            for part, share in zip(parts, shares, strict=True)
         ]
         return torch.stack(figures).sum(0)
 
@@ -89,14 +92,15 @@ class Step:
     @staticmethod
     def _backward(parts: LossParts) -> Tensor:
         torch.autograd.backward(parts.total)
-        figures = (parts.total, parts.mask_bce, parts.mask_dice, parts.classification, parts.invasive)
-        return torch.stack(figures).detach()
+        figures = [parts.total, parts.mask_bce, parts.mask_dice, parts.classification, parts.invasive]
+        return torch.stack([*figures, parts.boxes]).detach()
 
 
 def joint_loss(
     loss: JointLoss, network: object, output: HybridOutput, *, masks: Tensor, truth: Truth
 ) -> LossParts:
     """The joint loss, without the masks' terms where the network does not outline."""
+    boxes = box_loss(network, output.boxes, masks=masks, classes=truth.box_classes)
     logits, has_mask = output.mask_logits, truth.has_mask
     if not outlines(network):
         logits, masks, has_mask = logits[:0], masks[:0], has_mask[:0]
@@ -108,4 +112,5 @@ def joint_loss(
         labels=truth.labels,
         invasive_logits=output.invasive_logits,
         invasive=truth.invasive,
+        boxes=boxes,
     )

@@ -39,7 +39,7 @@ EpochCallback = Callable[[dict[str, float]], None]
 StepCallback = Callable[[int, int], None]
 
 # Of a step, in its order.
-_FIGURES = ("train_loss", "train_mask_bce", "train_mask_dice", "train_class", "train_invasive")
+_FIGURES = ("train_loss", "train_mask_bce", "train_mask_dice", "train_class", "train_invasive", "train_boxes")
 
 
 @dataclass(frozen=True)
@@ -185,6 +185,8 @@ def _epoch(
     means = dict(zip(_FIGURES, (totals / max(seen, 1)).tolist(), strict=True))
     if not network.answers_invasive:
         del means["train_invasive"]
+    if not network.finds_boxes:
+        del means["train_boxes"]
     return means
 
 

@@ -117,7 +117,7 @@ def validate(
 
     A figure that is undefined on these images (no lesion, one class only) is NaN, and ``val_score`` is
     the mean of those that are defined. Of a network that answers it, also ``val_auc_invasive``: invasive
-    against in situ, where it is known; it is no part of the score.
+    against in situ, where it is known; it is no part of the score. Boxes are no part of any of these.
     """
     outputs = run_network(network, arrays, precision=settings.precision)
     known = arrays.labels >= 0
@@ -167,6 +167,7 @@ def _loss(
                 torch.from_numpy(arrays.has_mask[images]),
                 torch.from_numpy(arrays.labels[cases.numpy()]),
                 torch.from_numpy(arrays.invasive[cases.numpy()]),
+                torch.from_numpy(arrays.box_classes[images]),
             ),
         )
         total += float(parts.total) * len(cases)

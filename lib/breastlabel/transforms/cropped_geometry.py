@@ -95,6 +95,14 @@ class CroppedGeometry:
             resize_into(restored[channel, top : top + height, left : left + width], turned)
         return restored
 
+    def restore_boxes(self, boxes: FloatArray) -> FloatArray:
+        """Bring boxes (n, 4) of the prepared image, (row0, col0, row1, col1) of edges, back to the source."""
+        top, left, _, width = self.box
+        content = self.resized.restore_boxes(boxes)
+        if self.flipped:
+            content[:, [1, 3]] = width - content[:, [3, 1]]
+        return content + np.array([top, left, top, left], np.float32)
+
     def _crop(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
         top, left, height, width = self.box
         content = image[top : top + height, left : left + width]

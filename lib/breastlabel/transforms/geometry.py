@@ -45,6 +45,10 @@ class PreparedGeometry(Protocol):
         """Maps (C, H, W) of the prepared image, on the source's pixels."""
         ...
 
+    def restore_boxes(self, boxes: FloatArray) -> FloatArray:
+        """Boxes (n, 4) of the prepared image, (row0, col0, row1, col1), in the source's pixels."""
+        ...
+
 
 @dataclass(frozen=True)
 class ResizedGeometry:
@@ -142,6 +146,17 @@ class ResizedGeometry:
         for channel, values in enumerate(content):
             resize_into(restored[channel], values)
         return restored
+
+    def restore_boxes(self, boxes: FloatArray) -> FloatArray:
+        """Bring boxes (n, 4) of the prepared image, (row0, col0, row1, col1) of edges, back to the source.
+
+        What lies in the padding of a letterbox is cut off.
+        """
+        top, left, height, width = self.window
+        rows, cols = self.source_shape
+        restored = (boxes - np.array([top, left, top, left])) * np.array(2 * [rows / height, cols / width])
+        inside: FloatArray = np.clip(restored, 0, np.array([rows, cols, rows, cols])).astype(np.float32)
+        return inside
 
     def content(self, maps: FloatArray) -> FloatArray:
         """The part of maps (C, H, W) that shows the source, without the padding of a letterbox, float32.

@@ -107,7 +107,15 @@ def shown(arrays: TrainingArrays, what: str) -> TrainingArrays:
         members.context[kept],
     )
     return TrainingArrays(
-        arrays.images, arrays.masks, arrays.has_mask, labels, arrays.ids, groups, fewer, invasive
+        arrays.images,
+        arrays.masks,
+        arrays.has_mask,
+        labels,
+        arrays.ids,
+        groups,
+        fewer,
+        invasive,
+        arrays.has_boxes,
     ).select(np.arange(len(keys)))
 
 

@@ -29,10 +29,10 @@ def _rows(network: Mapping[str, Any], studies: int) -> list[Row]:
     cnn, second = {"cnn": _cnn(network)}, _second(network)
     name = "ResNet-50" if second["backbone"] == "resnet50" else f"second branch ({second['backbone']})"
     recurrence = {"recurrence": {**_DEFAULTS, **network}["recurrence"]}
-    whole = {**cnn, **second, **recurrence, "invasive": True}
+    whole = {**cnn, **second, **recurrence, "invasive": True, "boxes": False}
     without: dict[str, Any] = {"recurrence": None}
     parts, context, start = "Parts", "Age, density, implant, machine", "Where the branches start"
-    invasive = "Whether a cancer is invasive"
+    invasive, boxes = "Whether a cancer is invasive", "Boxes around lesions"
     rows = [
         # The paper's tables 5 and 6, 256 x 256.
         Row(
@@ -67,6 +67,8 @@ def _rows(network: Mapping[str, Any], studies: int) -> list[Row]:
         # The paper's figure 7. Where the studies cannot teach it, neither network answers.
         Row("Not asked", invasive, {**whole, "invasive": False}),
         Row("Asked", invasive, whole, versus="Not asked"),
+        Row("Class alone", boxes, whole),
+        Row("Class and boxes", boxes, {**whole, "boxes": True}, versus="Class alone"),
         Row("Half the rows and columns", "Size", whole, scale=0.5),
         Row("Full size", "Size", whole, versus="Half the rows and columns"),
     ]
