@@ -16,11 +16,11 @@ from breastlabel.training.arrays import TrainingArrays
 from breastlabel.training.calibrate import Kept, choose_on_validation
 from breastlabel.training.checkpoint import save_checkpoint
 from breastlabel.training.curves import write_curves
-from breastlabel.training.invasive import invasive_counts, leave_out_unlearnable
 from breastlabel.training.precision import best_device
 from breastlabel.training.rehearsal import Batches
 from breastlabel.training.settings import TrainingSettings
 from breastlabel.training.trainer import BatchAugmentation, EpochCallback, FitResult, StepCallback, fit
+from breastlabel.training.unlearnable import invasive_counts, leave_out_unlearnable
 
 __all__ = ["Finish", "check_output", "fit_checkpoint", "training_origin"]
 

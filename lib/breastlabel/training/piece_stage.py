@@ -12,10 +12,10 @@ from breastlabel.imaging.vocabulary import LesionClass
 from breastlabel.networks.base import HybridNetwork
 from breastlabel.training.arrays import TrainingArrays
 from breastlabel.training.fitting import check_output, training_origin
-from breastlabel.training.invasive import leave_out_unlearnable
 from breastlabel.training.pieces import pieces_of
 from breastlabel.training.settings import PieceStage, TrainingSettings
 from breastlabel.training.trainer import BatchAugmentation, EpochCallback, StepCallback, fit
+from breastlabel.training.unlearnable import leave_out_unlearnable
 
 __all__ = ["Begun", "begin_with_pieces"]
 

@@ -1,4 +1,4 @@
-"""The answer whether a cancer is invasive: there where the studies teach it, and only there."""
+"""What is asked beside the class is answered where the studies teach it, and only there."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import torch
 from breastlabel.networks import create_network
 from breastlabel.training import TrainingArrays, TrainingSettings, load_checkpoint
 from breastlabel.training.fitting import fit_checkpoint
-from breastlabel.training.invasive import invasive_counts, leave_out_unlearnable
 from breastlabel.training.piece_stage import begin_with_pieces
 from breastlabel.training.presets import preset
 from breastlabel.training.settings import PieceStage
+from breastlabel.training.unlearnable import invasive_counts, leave_out_unlearnable
 from breastlabel.transforms import UltrasoundPreparation
 
 Breasts = Callable[..., TrainingArrays]
