@@ -277,7 +277,10 @@ def the_proposal_is_accepted_as_it_is(reader: Reader, server: Server, image_id: 
     assert (final.version, final.proposal_id) == (newest + 1, proposal.label_id)
     assert (final.sha256, final.label) == (proposal.sha256, proposal.label)
     assert (final.info["birads"], final.info["accepted"]) == ("2", True)
-    assert reader.page.locator("[data-cy=breastlabel-accept]").is_disabled(), "once is enough"
+    accept = reader.page.locator("[data-cy=breastlabel-accept]")
+    assert accept.is_disabled(), "once is enough"
+    reader.open(reader.page.url)
+    assert accept.is_disabled(), "a reading is not replaced by an older answer"
 
 
 def the_next_case_opens(reader: Reader) -> None:

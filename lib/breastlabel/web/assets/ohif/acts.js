@@ -19,16 +19,17 @@ export class Acts {
   restart() {
     this.caseId = this.reading.data?.case_id;
     this.said = { birads: "", lesion_type: "" };
-    /** Images that were saved or accepted since the case was opened. @type {Set<string>} */
-    this.done = new Set();
+    /** Images that the AI was asked about anew and that were not dealt with since. @type {Set<string>} */
+    this.asked = new Set();
     this.leaving = false;
   }
 
-  /** Images that the AI judged and the reader has neither changed nor dealt with. @returns {any[]} */
+  /** Images that the AI judged, that nobody has read since, and on which nothing is drawn. @returns {any[]} */
   acceptable() {
     return this.reading
       .images()
-      .filter((image) => image.result && !this.done.has(image.image_id) && !this.drawings.isChanged(image.image_id));
+      .filter((image) => image.result && !this.drawings.isChanged(image.image_id))
+      .filter((image) => this.asked.has(image.image_id) || !isReadSince(image));
   }
 
   /** BI-RADS and lesion type, as far as they were said, and the time. */
@@ -47,8 +48,8 @@ export class Acts {
       await reading.refresh();
       await this.drawings.sync();
     }
-    // What was asked for anew may be accepted, too.
-    this.done.clear();
+    // A reading may stand already, and the AI say the same as before it.
+    this.asked = new Set(reading.images().map((image) => image.image_id));
     this.heatMaps.sync();
     return "The AI has read the case.";
   }
@@ -56,11 +57,12 @@ export class Acts {
   /** The AI's outlines become this reader's final labels. */
   async accept() {
     const { reading } = this;
-    const json = { client_id: reading.clientId, ...this._fields() };
+    const fields = { client_id: reading.clientId, ...this._fields() };
     const versions = [];
     for (const image of this.acceptable()) {
+      const json = { ...fields, proposal_version: image.result.proposal_version };
       const { version } = await ask(address(image, "accept"), { json });
-      this.done.add(image.image_id);
+      this.asked.delete(image.image_id);
       versions.push(`${nameOf(image)}: version ${version}`);
     }
     reading.restartClock();
@@ -81,7 +83,7 @@ export class Acts {
     for (const image of images) {
       const { status, labels, reason } = await drawings.save(image.image_id, fields);
       if (status === "saved") {
-        this.done.add(image.image_id);
+        this.asked.delete(image.image_id);
         saved.push(`${nameOf(image)}: version ${labels.map(({ version }) => version).join(", ")}`);
       } else {
         refused.push(`${nameOf(image)}: ${reason || status}`);
@@ -114,6 +116,11 @@ export class Acts {
     if (!found.ohif) throw new Error("the next case has no DICOM study; open it from the worklist");
     window.location.assign(found.ohif);
   }
+}
+
+/** @param {any} image @returns {boolean} whether its final label is newer than what the AI says */
+function isReadSince({ label, result }) {
+  return label?.state === "final" && label.version > result.proposal_version;
 }
 
 /** @param {any[]} images @returns {any[]} the first of each breast; all that name no breast */
