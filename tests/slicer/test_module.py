@@ -104,6 +104,21 @@ def test_run_asks_once_for_each_breast(widget: Any) -> None:
     assert [call.args[0] for call in widget.logic.server.run.call_args_list] == ["RCC", "LCC"]
 
 
+def test_what_is_withheld_is_shown_where_the_reader_asks_for_it(widget: Any) -> None:
+    server, widget._reveal = widget.logic.server, MagicMock()
+    hidden = [{**image, "result": None, "withheld": True} for image in CASE["images"]]
+    server.case.return_value = {**CASE, "images": hidden, "breasts": [], "withheld": True}
+    server.reveal.return_value = {**CASE, "withheld": False}
+    widget._next()
+    assert widget._reveal.visible is True
+    assert not server.download_label.called
+    widget._show_opinion()
+    server.reveal.assert_called_once_with("c1")
+    assert widget._reveal.visible is False
+    assert "Right breast: malignant 20 %" in widget._opinion.text
+    assert server.download_label.called
+
+
 def test_a_finding_is_jumped_to_in_its_own_image(widget: Any) -> None:
     widget._next()
     widget._jump(2)

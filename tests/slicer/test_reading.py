@@ -76,8 +76,9 @@ def test_each_breast_has_its_sentence() -> None:
         {"laterality": "R", "malignancy_probability": 0.43, "predicted_class": "benign", "uncertainty": None},
         {"laterality": "L", "malignancy_probability": 0.03, "predicted_class": "normal", "uncertainty": None},
     ]
+    breasts[0]["invasive_probability"] = 0.84
     assert breast_lines({"images": [image("a")], "breasts": breasts}) == [
-        "Right breast: malignant 43 %, benign",
+        "Right breast: malignant 43 %, benign; if malignant, invasive 84 %",
         "Left breast: malignant 3 %, normal",
     ]
 

@@ -54,7 +54,8 @@ def test_a_mammography_case_is_read_accepted_and_corrected(server: BreastLabelSe
     views = {f"{i['laterality']}{i['view_position']}": i["image_id"] for i in case["images"]}
     assert set(views) == {"RCC", "RMLO", "LCC", "LMLO"}
     server.run(views["LCC"])
-    case = server.case(case["case_id"])
+    case = server.reveal(case["case_id"])
+    assert case == server.case(case["case_id"]), "nothing is withheld here"
     assert any(line.startswith("Left breast: malignant ") for line in breast_lines(case))
     assert all(row.position[0] >= 0 for row in finding_rows(case))
 

@@ -110,6 +110,10 @@ class BreastLabelWidget(ScriptedLoadableModuleWidget):
         self._opinion = qt.QLabel()
         self._opinion.wordWrap = True
         form.addRow(self._opinion)
+        self._reveal = self._button(
+            "Show it now", "Before a reading of your own; the server notes it", self._show_opinion
+        )
+        form.addRow(self._reveal)
 
     def _add_findings(self):
         form = self._section("Findings", "findings")
@@ -202,6 +206,10 @@ class BreastLabelWidget(ScriptedLoadableModuleWidget):
         self.logic.run()
         self._show_case()
 
+    def _show_opinion(self):
+        self.logic.reveal()
+        self._show_case()
+
     def _choose(self):
         self.logic.choose(self._image.currentText or None)
         self._heat.checked = False
@@ -231,6 +239,7 @@ class BreastLabelWidget(ScriptedLoadableModuleWidget):
         self._opinion.text = (
             "Connect, then press Next case." if case is None else "\n".join(breast_lines(case))
         )
+        self._reveal.visible = bool(case and case.get("withheld"))
         rows = [] if case is None else finding_rows(case)
         self._table.setRowCount(len(rows))
         for place, row in enumerate(rows):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from fastapi.testclient import TestClient
 from breastlabel.findings.result import NOTICE
 from breastlabel.imaging import read_mask
 from breastlabel.label.app import BreastLabelApp
+from breastlabel.web.pages.reading_report import write_reading_report
 
 from .conftest import MG, US, finished
 
@@ -108,6 +110,18 @@ def test_the_report_tells_the_same(client: TestClient, ultrasound: dict[str, Any
     assert "C-017" in answer.text
     assert f"<td>{ultrasound['result']['params']['malignancy_probability']:.3f}</td>" in answer.text
     assert "data:image/png;base64," in answer.text
+
+
+def test_the_report_says_of_a_breast_whether_its_cancer_is_invasive(
+    mammogram: dict[str, Any], tmp_path: Path
+) -> None:
+    def written(**breast: float) -> str:
+        result = mammogram["result"] | {"params": mammogram["result"]["params"] | {"breast": breast}}
+        write_reading_report(tmp_path / "r.html", result, [], fingerprint="f", written=date(2026, 1, 2))
+        return (tmp_path / "r.html").read_text()
+
+    assert "invasive cancer, if malignant</th><td>0.842</td>" in written(invasive_probability=0.8419)
+    assert "invasive" not in written()
 
 
 @pytest.mark.slow

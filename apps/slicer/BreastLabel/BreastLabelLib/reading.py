@@ -141,7 +141,9 @@ def _size(finding: Mapping[str, Any]) -> str:
 
 def _probability(result: Mapping[str, Any]) -> str:
     said = _percent(result.get("malignancy_probability"), result.get("uncertainty"))
-    return f"malignant {said}, {result.get('predicted_class', 'class unknown')}"
+    text = f"malignant {said}, {result.get('predicted_class', 'class unknown')}"
+    invasive = result.get("invasive_probability")
+    return text if invasive is None else f"{text}; if malignant, invasive {_percent(invasive, None)}"
 
 
 def _percent(value: Any, uncertainty: Any) -> str:

@@ -82,9 +82,11 @@ class BreastLabelLogic(ScriptedLoadableModuleLogic):
             if breast not in asked:
                 asked.add(breast)
                 self.server.run(image["image_id"])
-        self.case = self.server.case(case["case_id"])
-        for image in self.case["images"]:
-            self._load_outlines(image["image_id"])
+        self._show_again(self.server.case(case["case_id"]))
+
+    def reveal(self):
+        """Show what the AI says before the reader has; the server notes that they asked."""
+        self._show_again(self.server.reveal(self._require_case()["case_id"]))
 
     def choose(self, image_id):
         """The image that is read now: its time runs, its outlines are edited and saved."""
@@ -187,6 +189,11 @@ class BreastLabelLogic(ScriptedLoadableModuleLogic):
         if self.image_id is None:
             raise ValueError("an image is required; choose one under Reading")
         return self.image_id
+
+    def _show_again(self, case):
+        self.case = case
+        for image in case["images"]:
+            self._load_outlines(image["image_id"])
 
     def _image(self, image_id):
         return next(image for image in self.case["images"] if image["image_id"] == image_id)

@@ -88,6 +88,11 @@ class BreastLabelServer:
         path = f"/api/cases/{quote(case_id, safe='')}"
         return self._json("GET", path, params={"client_id": self.client_id})
 
+    def reveal(self, case_id: str) -> dict[str, Any]:
+        """The case with the AI's opinion, before a reading of one's own where that is blinded; it is noted."""
+        path = f"/api/cases/{quote(case_id, safe='')}/reveal"
+        return self._json("POST", path, json={"client_id": self.client_id})
+
     def run(self, image_id: str) -> dict[str, Any]:
         """Let the AI read an image (and the other views of its breast)."""
         path = f"/api/images/{quote(image_id, safe='')}/run"

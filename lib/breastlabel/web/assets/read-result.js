@@ -54,6 +54,8 @@ function facts(place, result) {
   const spread = params.uncertainty;
   add("Uncertainty", spread && `${spread.class_entropy.toFixed(2)} of 1.10 (entropy)`);
   add("of the model", spread && `${spread.mutual_information.toFixed(3)} (mutual information)`);
+  const invasive = params.breast?.invasive_probability;
+  add("Invasive, if malignant", typeof invasive === "number" && PERCENT(invasive));
   const above = result.above_operating_point;
   add("Operating point", above === null ? "" : above ? "reached" : "not reached");
   add("Model", `${result.model} ${params.checkpoint_version}`);

@@ -48,6 +48,7 @@ def write_reading_report(
         facts=facts,
         result=result,
         params=params,
+        invasive=(params.get("breast") or {}).get("invasive_probability"),
         pictures=[
             (p, "data:image/png;base64," + base64.b64encode(p.png).decode())
             for p in pictures

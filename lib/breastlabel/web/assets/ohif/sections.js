@@ -58,11 +58,13 @@ function judgement(said) {
   const bar = element("div", { className: "bl-bar" }, element("div", { className: "bl-fill" }));
   bar.firstElementChild.style.width = percent(share ?? 0).replace(" ", "");
   const class_ = said.predicted_class ?? "";
+  const invasive = said.invasive_probability;
   return element(
     "div",
     { className: `bl-judgement ${class_}`, dataset: { cy: "breastlabel-probability" } },
     element("div", { className: "bl-line" }, element("b", {}, said.name), element("span", {}, class_), element("b", {}, percent(share))),
     bar,
+    typeof invasive === "number" && element("p", { className: "bl-small" }, `invasive, if malignant: ${percent(invasive)}`),
     element("p", { className: "bl-soft bl-small" }, uncertaintyOf(said.uncertainty)),
   );
 }
