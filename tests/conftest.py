@@ -1,11 +1,9 @@
 """One thread a process, and no tracking store, which takes MLflow seconds to make."""
 
 import os
-from pathlib import Path
+from typing import Any
 
 import pytest
-
-_HERE = Path(__file__).parent
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("BREASTLABEL_TRACKING", "off")
@@ -13,11 +11,17 @@ os.environ.setdefault("BREASTLABEL_TRACKING", "off")
 pytest_plugins = ["tests.e2e.browser", "tests.orthanc", "tests.postgres"]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Where two processes share the tests, those of one file stay together, for they share what they set up.
 
-    Those that start servers and a browser are one group: two of these at once would wait for each other.
+    All that start servers and a browser are one group: two of these at once would wait for each other.
     """
-    for item in items:
-        place = item.path.relative_to(_HERE)
-        item.add_marker(pytest.mark.xdist_group(place.parts[0] if place.parts[0] == "e2e" else str(place)))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "e2e" if "/e2e/" in file else file
+
+    return ByFile(config, log)
