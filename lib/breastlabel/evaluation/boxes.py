@@ -28,7 +28,8 @@ def match_boxes(reader: BoxArray, model: BoxArray, scores: Sequence[float]) -> L
         agreement = box_ious(reader, model)
         best = agreement.argmax(axis=0)
         found = [int(k) if agreement[k, i] >= HIT_IOU else -1 for i, k in enumerate(best)]
-    hits = tuple(k in set(found) for k in range(len(reader)))
+    hit = set(found)
+    hits = tuple(k in hit for k in range(len(reader)))
     return LesionMatch(hits, tuple(float(s) for s in scores), tuple(found), len(model))
 
 

@@ -98,8 +98,8 @@ def test_a_resource_holds_nothing_that_could_lead_elsewhere(text: str) -> None:
     "theirs",
     [
         f"{THEIRS}/{INSTANCE}/bulk/7fe00010",
-        f"http://inner.example/another/root/{INSTANCE}/bulk/7fe00010",
-        f"HTTP://pacs/{INSTANCE}/bulk/7fe00010".replace("HTTP", "http"),
+        f"http://inner.example/another/base/{INSTANCE}/bulk/7fe00010",
+        f"http://pacs/{INSTANCE}/bulk/7fe00010",
     ],
 )
 def test_an_address_of_a_resource_becomes_ours_whatever_the_pacs_calls_itself(theirs: str) -> None:
